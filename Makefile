@@ -1,0 +1,75 @@
+# Targets explain themselves: `make` prints them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+# uv: the one on the PATH, else one that set-up puts into its own folder
+UV := $(shell command -v uv 2>/dev/null || echo build/uv/bin/uv)
+SAMPLE ?= digits
+
+.PHONY: help setup protos run test test-real lint format bench bench-pipeline clean
+
+help: ## Print the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build/uv/bin/uv:
+	@echo "installing uv into build/uv"
+	@$(PYTHON) -m venv build/uv
+	@build/uv/bin/pip install --quiet --disable-pip-version-check "uv>=0.9"
+
+# The stamp changes with whatever decides what is installed or generated.
+$(VENV)/.stamp: pyproject.toml uv.lock hatch_build.py $(wildcard protos/actuary/v1/*.proto) | $(filter build/%,$(UV))
+	@echo "setting up .venv (the first time this downloads about 3 GB of packages from PyPI, most of it PyTorch's CUDA libraries)"
+	@$(UV) sync --quiet --locked --all-extras --reinstall-package actuary
+	@touch $@
+
+setup: $(VENV)/.stamp ## Make .venv with everything in it, .venv/bin/actuary included
+
+protos: setup ## Generate services/actuary/v1 again
+	@$(BIN)/python hatch_build.py
+
+run: setup ## Run the sample campaign: label, criticise, sample, review, estimate, train, report
+	@$(BIN)/actuary run $(SAMPLE)
+
+test: setup ## Run the tests that need no server
+	@$(BIN)/pytest -m "not real" -n 2 --dist loadfile
+
+test-real: setup ## Run the tests against real MinIO, PostgreSQL and Chromium
+	@$(BIN)/pytest -m real
+
+lint: setup node_modules/.stamp build/googleapis/.stamp ## Check format, types, layers and protos
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@npx --no buf lint
+	@npx --no buf format protos -d --exit-code
+
+format: setup ## Format code and protos
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+	@npx --no buf format protos -w
+
+# one package without dependencies, its version exact: a lock file would say no more
+node_modules/.stamp: package.json
+	@npm install --silent --no-package-lock --no-audit --no-fund
+	@touch $@
+
+# buf reads Google's protos from the wheel that is installed anyway
+build/googleapis/.stamp: $(VENV)/.stamp
+	@rm -rf build/googleapis && mkdir -p build/googleapis/google
+	@cp -r $$($(BIN)/python -c 'import google.rpc, pathlib; print(pathlib.Path(next(iter(google.rpc.__path__))).parent)')/{api,rpc} build/googleapis/google/
+	@find build/googleapis -type f ! -name '*.proto' -delete
+	@touch $@
+
+bench: bench-pipeline ## Run every benchmark
+
+bench-pipeline: setup ## Measure import, annotation, GetCampaign and --help; JSON lines
+	@for file in tests/benchmarks/bench_*.py; do $(BIN)/python $$file; done
+
+clean: ## Remove what set-up and runs have made
+	rm -rf $(VENV) build node_modules dist services/actuary/v1 actuary-data

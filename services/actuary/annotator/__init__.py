@@ -1,0 +1,1 @@
+"""The annotator service: labels items with models."""

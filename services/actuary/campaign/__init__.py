@@ -1,0 +1,1 @@
+"""The campaign service: one request drives everything; it owns the purse."""

@@ -1,0 +1,341 @@
+"""One step of a campaign: read its row and Jobs, decide, act, write the row once.
+
+Acting is idempotent (a Job's name follows from its step, a reservation's key is the step), so a step that
+dies anywhere is repeated whole: what exists already counts as done. Deciding is `policy`; knowing what a Job
+reads is `requests`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+from google.protobuf import json_format
+
+from actuary import errors, metrics
+from actuary.campaign import children, own_jobs, policy, requests
+from actuary.campaign import spec as specs
+from actuary.state import campaigns as campaign_state
+from actuary.state import purse as purses
+from actuary.v1 import campaign_pb2
+
+UNCAPPED_MICROS = 2**50
+"""What a step reserves of an account without limit: more than anybody spends (1.1 thousand million
+dollars)."""
+
+_FINAL = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
+_log = structlog.get_logger("actuary.campaign")
+
+
+class Controller:
+    """Drives every active campaign of a database."""
+
+    def __init__(
+        self,
+        *,
+        campaigns: campaign_state.Campaigns,
+        purse: purses.Purse,
+        services: children.Children,
+        own: own_jobs.OwnJobs,
+        clock: Callable[[], datetime.datetime],
+    ) -> None:
+        self._campaigns = campaigns
+        self._purse = purse
+        self._services = services
+        self._own = own
+        self._clock = clock
+
+    def step(self) -> None:
+        """Takes every active campaign as far as it goes now."""
+        for state, count in self._campaigns.count_by_state().items():
+            metrics.CAMPAIGNS.labels(state=state).set(count)
+        for name in self._campaigns.active():
+            try:
+                self.step_one(name)
+            except (errors.UnavailableError, errors.ConflictError) as error:
+                # the next step, a moment later, sees what is true then
+                _log.warning(
+                    "campaign step put off", campaign=name, reason=error.reason, message=error.message
+                )
+
+    def step_one(self, name: str) -> campaign_state.CampaignRecord:
+        """Reads, decides, acts and writes once."""
+        record = self._campaigns.get(name)
+        if record.state == policy.BUDGET_EXHAUSTED and record.stage == "done":
+            return record
+        spec = specs.parse(record.spec)
+        known = self._look(record, spec)
+        try:
+            budget = _budget(spec, known)
+            if budget is not None and "budget" not in record.results:
+                # the purse can be opened only now: a share becomes a count when the items are counted
+                limits = {"human_labels": budget.labels, "money_micros": spec.money_micros}
+                self._purse.open(record.name, limits)
+            decision = policy.decide(_view(record, spec, known, budget))
+            for step in decision.start:
+                known[step.key] = self._start(record, spec, budget, step, known)
+        except errors.InvalidInputError as error:
+            budget = None
+            problem = {"code": error.code, "reason": error.reason, "message": error.message}
+            decision = policy.Decision(
+                state=policy.FAILED, stage=record.stage or "import", wave=record.wave, error=problem
+            )
+        for step in decision.cancel:
+            known[step.key] = {**known[step.key], **self._cancel(record, step)}
+        if decision.cancel:
+            self._settle(record, spec, known)
+        results = {**record.results, "children": known, **_outcome(spec, record, known)}
+        if budget is not None:
+            results["budget"] = dataclasses.asdict(budget)
+        after = dataclasses.replace(
+            record,
+            state=decision.state,
+            stage=decision.stage,
+            wave=decision.wave,
+            error=dict(decision.error) if decision.error else None,
+            results=results,
+        )
+        if _same(record, after):
+            return record
+        after = self._campaigns.update(after, record.version)
+        if (record.state, record.stage, record.wave) != (after.state, after.stage, after.wave):
+            _log.info("campaign", campaign=name, state=after.state, stage=after.stage, wave=after.wave)
+        self._export(after)
+        return after
+
+    def _look(self, record: campaign_state.CampaignRecord, spec: specs.Spec) -> dict[str, dict[str, Any]]:
+        """Looks at every Job that was started and has not ended; what has ended is settled and remembered."""
+        known: dict[str, dict[str, Any]] = dict(record.results.get("children", {}))
+        for step in policy.steps(spec, _waves(record)):
+            before = known.get(step.key)
+            if before is None or before["state"] in _FINAL:
+                continue
+            name = children.name_of(record.name, step, _attempt(record, step))
+            child = (
+                self._services.get(step.kind, name)
+                if self._services.knows(step.kind)
+                else self._own.get(name)
+            )
+            known[step.key] = {**before, **_remembered(child)}
+            if child.state in _FINAL:
+                known[step.key]["end"] = self._clock().isoformat()
+        self._settle(record, spec, known)
+        return known
+
+    def _start(
+        self,
+        record: campaign_state.CampaignRecord,
+        spec: specs.Spec,
+        budget: specs.Budgeted | None,
+        step: policy.Step,
+        known: Mapping[str, Mapping[str, Any]],
+    ) -> dict[str, Any]:
+        """Reserves what a step may spend and creates its Job."""
+        job_id = children.name_of(record.name, step, _attempt(record, step)).rsplit("/", 1)[1]
+        if not self._services.knows(step.kind):
+            child = self._own.create(record, step, job_id, self._facts(record, known))
+        else:
+            if budget is None:
+                raise errors.PreconditionError(f"{record.name}: {step.key} before the items were counted")
+            campaign = json_format.ParseDict(dict(record.spec), campaign_pb2.Campaign())
+            campaign.name = record.name
+            labels, cap = self._reserve(record, spec, budget, step, known)
+            facts = requests.Facts(
+                campaign=campaign,
+                spec=spec,
+                budget=budget,
+                label_count=labels,
+                cap_micros=cap,
+                machine_micros=_machine_micros(budget, known),
+            )
+            child = self._services.create(record.name, step.kind, job_id, requests.build(step, facts))
+        started = self._clock().isoformat()
+        return {"start": started, "end": None, "settled": False, "stage": step.stage, **_remembered(child)}
+
+    def _facts(
+        self, record: campaign_state.CampaignRecord, known: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """What a report says and no artifact knows."""
+        if "budget" not in record.results:
+            return {}
+        balance = self._purse.balance(record.name)
+        return {
+            "budget": record.results["budget"],
+            "human_labels_limit": balance["human_labels"].limit,
+            "human_labels_used": balance["human_labels"].settled,
+            "money_limit_micros": balance["money_micros"].limit,
+            "money_used_micros": balance["money_micros"].settled,
+            "started": record.create_time.isoformat() if record.create_time else None,
+            "now": self._clock().isoformat(),
+            "children": {
+                key: {k: v for k, v in child.items() if k != "resource"} for key, child in known.items()
+            },
+        }
+
+    def _reserve(
+        self,
+        record: campaign_state.CampaignRecord,
+        spec: specs.Spec,
+        budget: specs.Budgeted,
+        step: policy.Step,
+        known: Mapping[str, Mapping[str, Any]],
+    ) -> tuple[int, int | None]:
+        """Returns the labels and the money that a step may use, set aside in the purse."""
+        earlier = {e.key: e.amounts for e in self._purse.entries(record.name) if e.kind == "reserve"}
+        balance = self._purse.balance(record.name)
+        free = balance["money_micros"].free
+        key = _reservation(record, step)
+        price = spec.human_label_micros
+        if step.kind in (policy.Kind.PLAN, policy.Kind.REVIEW):
+            labels = _labels_of_wave(record, budget, step.wave)
+            review = f"review-w{step.wave}"
+            if review in earlier:
+                return int(earlier[review].get("human_labels") or 0), None
+            if free is not None and price > 0:
+                # people are paid from the same money as machines; what cannot be paid is not planned
+                labels = min(labels, free // price)
+            if step.kind == policy.Kind.REVIEW:
+                planned = known[f"plan-w{step.wave}"].get("resource", {})
+                labels = min(labels, int(planned.get("label_count", labels)))
+                self._purse.reserve(
+                    record.name, key, {"human_labels": labels, "money_micros": labels * price}
+                )
+            return labels, None
+        if step.kind not in (policy.Kind.ANNOTATE, policy.Kind.CRITIQUE):
+            return 0, None
+        if key in earlier:
+            cap = int(earlier[key].get("money_micros") or 0)
+        elif free is None:
+            cap = UNCAPPED_MICROS
+        else:
+            reviewed = {e for e in earlier if e.startswith("review-")}
+            waves = [wave for wave in range(_waves(record) + 1) if f"review-w{wave}" not in reviewed]
+            people = price * sum(_labels_of_wave(record, budget, wave) for wave in waves)
+            cap = max(0, free - people)
+        self._purse.reserve(record.name, key, {"money_micros": cap})
+        return 0, None if cap == UNCAPPED_MICROS else cap
+
+    def _settle(
+        self,
+        record: campaign_state.CampaignRecord,
+        spec: specs.Spec,
+        known: dict[str, dict[str, Any]],
+    ) -> None:
+        """Books what Jobs that have ended have used."""
+        for step in policy.steps(spec, _waves(record)):
+            child = known.get(step.key)
+            if child is None or child["state"] not in _FINAL or child.get("settled"):
+                continue
+            used: dict[str, int] = {}
+            if step.kind == policy.Kind.REVIEW:
+                labels = int(child.get("label_count", 0))
+                used = {"human_labels": labels, "money_micros": labels * spec.human_label_micros}
+            elif step.kind in (policy.Kind.ANNOTATE, policy.Kind.CRITIQUE):
+                used = {"money_micros": int(child.get("cost_micros", 0))}
+            if used:
+                self._purse.settle(record.name, _reservation(record, step), used)
+                payer = "human" if step.kind == policy.Kind.REVIEW else "machine"
+                metrics.COST_MICROS.labels(stage=step.stage, payer=payer).inc(used["money_micros"])
+            known[step.key] = {**child, "settled": True, "spent_micros": used.get("money_micros", 0)}
+
+    def _cancel(self, record: campaign_state.CampaignRecord, step: policy.Step) -> dict[str, Any]:
+        name = children.name_of(record.name, step, _attempt(record, step))
+        services = self._services
+        child = services.cancel(step.kind, name) if services.knows(step.kind) else self._own.cancel(name)
+        return {**_remembered(child), "end": self._clock().isoformat()}
+
+    def _export(self, record: campaign_state.CampaignRecord) -> None:
+        if "budget" not in record.results:
+            return
+        for account, balance in self._purse.balance(record.name).items():
+            if balance.free is not None:
+                metrics.BUDGET_LEFT.labels(account=account).set(balance.free)
+        for figure in ("machine_accuracy", "corrected_accuracy"):
+            bounds = record.results.get("outcome", {}).get(figure, {})
+            for bound in ("estimate", "low", "high"):
+                if bound in bounds:
+                    metrics.ESTIMATE.labels(figure=figure, bound=bound).set(bounds[bound])
+
+
+def _view(
+    record: campaign_state.CampaignRecord,
+    spec: specs.Spec,
+    known: Mapping[str, Mapping[str, Any]],
+    budget: specs.Budgeted | None,
+) -> policy.View:
+    control = record.control
+    return policy.View(
+        spec=spec,
+        children={
+            key: policy.Child(state=child["state"], counts=child.get("counts", {}), error=child.get("error"))
+            for key, child in known.items()
+        },
+        waves=_waves(record),
+        approved=bool(control.get("approved")),
+        paused=bool(control.get("paused")),
+        cancelled=bool(control.get("cancelled")),
+        failures_accepted=bool(control.get("failures_accepted")),
+        human_labels=None if budget is None else budget.labels,
+    )
+
+
+def _budget(spec: specs.Spec, known: Mapping[str, Mapping[str, Any]]) -> specs.Budgeted | None:
+    imported = known.get("import")
+    if imported is None or imported["state"] != "SUCCEEDED":
+        return None
+    return specs.budgeted(spec, int(imported["item_count"]))
+
+
+def _machine_micros(budget: specs.Budgeted, known: Mapping[str, Mapping[str, Any]]) -> int:
+    """What the models will have cost for all items, at the pilot's cost an item."""
+    pilot = [known.get(key, {}) for key in ("annotate-w0", "critique-w0")]
+    spent = sum(int(child.get("spent_micros", child.get("cost_micros", 0))) for child in pilot)
+    return round(spent / max(1, budget.pilot) * budget.items)
+
+
+def _waves(record: campaign_state.CampaignRecord) -> int:
+    return 1 + len([top_up for top_up in record.control.get("top_ups", []) if top_up["human_labels"] > 0])
+
+
+def _labels_of_wave(record: campaign_state.CampaignRecord, budget: specs.Budgeted, wave: int) -> int:
+    if wave == 0:
+        return budget.pilot
+    if wave == 1:
+        return budget.labels - budget.pilot
+    top_ups = [top_up for top_up in record.control.get("top_ups", []) if top_up["human_labels"] > 0]
+    return int(top_ups[wave - 2]["human_labels"])
+
+
+def _attempt(record: campaign_state.CampaignRecord, step: policy.Step) -> int:
+    return int(record.control.get("attempts", {}).get(step.key, 1))
+
+
+def _reservation(record: campaign_state.CampaignRecord, step: policy.Step) -> str:
+    attempt = _attempt(record, step)
+    return step.key if attempt == 1 else f"{step.key}-retry-{attempt}"
+
+
+def _remembered(child: children.Child) -> dict[str, Any]:
+    form = dataclasses.asdict(child)
+    return {key: value for key, value in form.items() if value not in (None, {}, "")} | {"state": child.state}
+
+
+def _outcome(
+    spec: specs.Spec, record: campaign_state.CampaignRecord, known: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The figures of the last wave whose report is written."""
+    done = [
+        known[step.key]["resource"]
+        for step in policy.steps(spec, _waves(record))
+        if step.kind == policy.Kind.REPORT
+        and known.get(step.key, {}).get("state") == "SUCCEEDED"
+        and "resource" in known[step.key]
+    ]
+    return {"outcome": done[-1]} if done else {}
+
+
+def _same(before: campaign_state.CampaignRecord, after: campaign_state.CampaignRecord) -> bool:
+    return dataclasses.replace(after, version=before.version) == before

@@ -1,0 +1,318 @@
+"""From manifests and facts to the values of a report. Nothing is drawn here and nothing computed but sums."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from actuary.report import values
+from actuary.stats import intervals
+from actuary.storage import artifacts, objects, tables
+
+if TYPE_CHECKING:
+    from actuary.campaign import closing
+
+PAYERS = {"review": "people", "annotate": "annotator", "critique": "critic", "train": "trainer"}
+"""Who is paid in a step, by the kind of its Job."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Suspicious:
+    """One item with a high risk, as the pass over the shards keeps it."""
+
+    item_id: str
+    risk: float
+    machine_label: str | None
+    corrected_label: str | None
+    text: str
+    question: str
+    image: bytes | None
+    reviewed: bool
+    human_answer: str | None
+    truth: str | None
+
+
+def build(
+    *,
+    campaign: str,
+    message: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    inputs: closing.Inputs,
+    tally: closing.Tally,
+    suspicious: Sequence[Suspicious],
+    results: Mapping[str, Any],
+    batches: Sequence[str],
+    true_curve: Sequence[values.CurvePoint],
+    store: objects.ObjectStore,
+) -> values.ReportValues:
+    """Builds the values.
+
+    Args:
+        campaign: resource name.
+        message: the campaign's message in JSON form.
+        facts: what the controller knows: spend, labels, times.
+        inputs: the manifests of everything.
+        tally: what the pass over the shards counted.
+        suspicious: the items of the highest risk.
+        results: the campaign's `Results` in JSON form.
+        batches: URIs of the review batches, for the answers.
+        true_curve: what the forecast forecasts, where the truth is known.
+        store: where the plans are, for the strata.
+    """
+    budget = facts["budget"]
+    asked = message.get("budget", {})
+    task = message.get("task", {})
+    sampling = message.get("sampling", {})
+    critic = message.get("critic", {})
+    return values.ReportValues(
+        name=campaign,
+        title=message.get("display_name", ""),
+        state="SUCCEEDED",
+        items=tally.items,
+        human_labels=values.HumanLabels(
+            budget=int(facts["human_labels_limit"] or budget["labels"]),
+            used=int(facts["human_labels_used"]),
+            asked=f"{asked['human_share']:.3g} of the items" if "human_share" in asked else "",
+        ),
+        money=values.Money(
+            used_micros=int(facts["money_used_micros"]), limit_micros=facts.get("money_limit_micros")
+        ),
+        seconds=_seconds(facts.get("started"), facts.get("now")),
+        wave=int(results["wave"]),
+        instruction=task.get("instruction", ""),
+        classes=tuple(
+            values.ClassDescription(name=c["name"], description=c.get("description", ""))
+            for c in task.get("classes", [])
+        ),
+        data_source=str(message.get("data", {}).get("uri", "")).rsplit("/", 1)[-1],
+        annotator=message.get("annotator", {}).get("model", {}).get("kind", ""),
+        critic=" ".join(
+            filter(None, [critic.get("strategy", "confidence"), critic.get("model", {}).get("kind", "")])
+        ),
+        rule=sampling.get("rule", "threshold"),
+        confidence_level=float(sampling.get("confidence_level", 0.95)),
+        machine_accuracy=interval(results["machine_accuracy"]),
+        corrected_accuracy=interval(results["corrected_accuracy"]),
+        unlabelled_rate=float(results["unlabelled_rate"]),
+        flipped=tally.flipped,
+        curve=_curve(inputs, results, facts, true_curve),
+        critic_quality=_critic(inputs, critic.get("strategy", "confidence")),
+        spend=_spend(facts),
+        suspicious=tuple(values.SuspiciousItem(**dataclasses.asdict(item)) for item in suspicious),
+        strata=_strata(inputs, store),
+        review=_review(store, inputs, batches),
+        training=_training(inputs),
+        notes=tuple(inputs.weights.parameters["results"].get("notes", [])),
+        parameters=_parameters(message, budget),
+        artifacts=tuple(
+            values.ArtifactReference(
+                uri=m.uri, digest=artifacts.read_manifest(store, m.uri)[1], rows=m.rows or None
+            )
+            for m in inputs.all()
+        ),
+        code_version=inputs.items.code_version,
+        finished=_time(facts.get("now")),
+    )
+
+
+def interval(form: Mapping[str, Any] | None) -> values.Interval | None:
+    """Reads the JSON form of the message `Interval`."""
+    if not form:
+        return None
+    return values.Interval(
+        estimate=form.get("estimate"),
+        low=form.get("low"),
+        high=form.get("high"),
+        method=form.get("method", ""),
+        true=form.get("true_value"),
+    )
+
+
+def _curve(
+    inputs: closing.Inputs,
+    results: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    true_curve: Sequence[values.CurvePoint],
+) -> values.QualityCurve | None:
+    points = inputs.quote.parameters["results"].get("points", [])
+    forecast = tuple(
+        values.CurvePoint(
+            human_labels=int(point["human_labels"]),
+            estimate=float(point["corrected_accuracy"]["estimate"]),
+            low=point["corrected_accuracy"].get("low"),
+            high=point["corrected_accuracy"].get("high"),
+        )
+        for point in points
+    )
+    corrected = results["corrected_accuracy"]
+    reached = None
+    if corrected.get("estimate") is not None:
+        reached = values.CurvePoint(
+            human_labels=int(facts["human_labels_used"]),
+            estimate=float(corrected["estimate"]),
+            low=corrected.get("low"),
+            high=corrected.get("high"),
+        )
+    if not forecast:
+        return None
+    return values.QualityCurve(forecast=forecast, reached=reached, true=tuple(true_curve))
+
+
+def _critic(inputs: closing.Inputs, strategy: str) -> values.CriticQuality | None:
+    figures = inputs.risk_model.parameters["results"].get("figures", {})
+    if "calibrated" not in figures:
+        return None
+    return values.CriticQuality(
+        strategy=strategy,
+        calibrated=_reliability(figures["calibrated"]),
+        raw=_reliability(figures["raw"]) if "raw" in figures else None,
+        auroc=interval(figures.get("auroc")),
+        items=int(figures.get("items", 0)),
+    )
+
+
+def _reliability(form: Mapping[str, Any]) -> values.Reliability:
+    return values.Reliability(
+        bins=tuple(values.ReliabilityBin(**each) for each in form["bins"]),
+        expected_calibration_error=form.get("expected_calibration_error"),
+    )
+
+
+def _spend(facts: Mapping[str, Any]) -> tuple[values.StageSpend, ...]:
+    found = []
+    for key, child in facts["children"].items():
+        kind, _, wave = key.partition("-w")
+        found.append(
+            values.StageSpend(
+                stage=f"{kind} {wave}" if wave else kind,
+                payer=PAYERS.get(kind, "actuary"),
+                cost_micros=int(child.get("spent_micros", 0)),
+                seconds=_seconds(child.get("start"), child.get("end")),
+                items=int(child.get("done_count", 0)),
+                tokens_in=int(child.get("tokens_in", 0)),
+                tokens_out=int(child.get("tokens_out", 0)),
+            )
+        )
+    return tuple(found)
+
+
+def _strata(inputs: closing.Inputs, store: objects.ObjectStore) -> tuple[values.StratumCount, ...]:
+    planned: dict[tuple[int, str], int] = {}
+    answered: dict[tuple[int, str], int] = {}
+    for plan in inputs.plans:
+        wave = int(plan.parameters["wave"])
+        for stratum, count in plan.parameters["results"].get("stratum_counts", {}).items():
+            planned[wave, stratum] = planned.get((wave, stratum), 0) + int(count)
+    for ref in inputs.weights.objects:
+        with tables.open_shard(store, ref, ["wave", "stratum", "label"], table="weights") as reader:
+            table = reader.read()
+        table = table.filter(pc.is_valid(table["label"]))
+        for row in table.to_pylist():
+            key = (row["wave"], row["stratum"])
+            answered[key] = answered.get(key, 0) + 1
+    return tuple(
+        values.StratumCount(
+            wave=wave, stratum=stratum, items=count, answered=answered.get((wave, stratum), 0)
+        )
+        for (wave, stratum), count in sorted(planned.items())
+    )
+
+
+def _review(
+    store: objects.ObjectStore, inputs: closing.Inputs, batches: Sequence[str]
+) -> values.ReviewSummary | None:
+    """Who answered, and how, from the segments of all batches; an answer that was corrected counts once."""
+    pieces = []
+    for batch in batches:
+        for info in store.list(f"{batch}/answers/"):
+            uri, _, name = info.key.rpartition("/")
+            if name == artifacts.FILE_NAME:
+                pieces.append(tables.read_all(store, artifacts.read_manifest(store, uri)[0]))
+    if not pieces:
+        return None
+    rows = pa.concat_tables(pieces)
+    latest = rows.group_by(["item_id", "reviewer"]).aggregate([("sequence", "max")])["sequence_max"]
+    rows = rows.filter(pc.is_in(rows["sequence"], value_set=latest.combine_chunks()))
+    machine = _machine_labels(store, inputs)
+    seconds = rows["seconds"].to_numpy()
+    counted: dict[str, list[str]] = {}
+    accepted: dict[bool, list[bool]] = {True: [], False: []}
+    for row in rows.select(["item_id", "label", "blind"]).to_pylist():
+        if row["label"] is None:
+            continue
+        counted.setdefault(row["item_id"], []).append(row["label"])
+        if row["item_id"] in machine:
+            accepted[row["blind"]].append(machine[row["item_id"]] == row["label"])
+    pairs = [labels[0] == labels[1] for labels in counted.values() if len(labels) > 1]
+    agreement = None
+    if pairs:
+        bounds = intervals.clopper_pearson(sum(pairs), len(pairs))
+        agreement = values.Interval(
+            estimate=sum(pairs) / len(pairs), low=bounds.low, high=bounds.high, method="clopper-pearson"
+        )
+    return values.ReviewSummary(
+        reviewers=len(pc.unique(rows["reviewer"])),
+        answers=rows.num_rows,
+        cannot_tell=int(rows["label"].null_count),
+        median_seconds=float(np.median(seconds)) if (seconds > 0).any() else None,
+        pairs=len(pairs),
+        pair_agreement=agreement,
+        blind_accept_rate=float(np.mean(accepted[True])) if accepted[True] else None,
+        shown_accept_rate=float(np.mean(accepted[False])) if accepted[False] else None,
+    )
+
+
+def _machine_labels(store: objects.ObjectStore, inputs: closing.Inputs) -> dict[str, str]:
+    """The machine's label, after flips, of every planned item."""
+    found: dict[str, str] = {}
+    for plan in inputs.plans:
+        for row in tables.read_all(store, plan).select(["item_id", "label"]).to_pylist():
+            if row["label"] is not None:
+                found[row["item_id"]] = row["label"]
+    return found
+
+
+def _training(inputs: closing.Inputs) -> values.TrainingOutcome | None:
+    if inputs.training is None:
+        return None
+    form = inputs.training.parameters["results"]
+    weights = form.get("weights")
+    return values.TrainingOutcome(
+        model=form.get("model", ""),
+        accuracies=tuple(
+            values.ModelAccuracy(training_set=name, accuracy=accuracy)
+            for name, each in form.get("test_accuracies", {}).items()
+            if (accuracy := interval(each)) is not None
+        ),
+        gap=interval(form.get("gap")),
+        test_items=int(form.get("test_items", 0)),
+        weights=values.WeightDiagnostics(**weights) if weights else None,
+    )
+
+
+def _parameters(message: Mapping[str, Any], budget: Mapping[str, Any]) -> dict[str, str]:
+    found = {
+        "seed": str(message.get("seed", 0)),
+        "pilot": str(budget["pilot"]),
+        "audit": str(budget["audit"]),
+    }
+    for section in ("sampling", "review", "training", "execution"):
+        for key, value in sorted(message.get(section, {}).items()):
+            if not isinstance(value, dict | list):
+                found[f"{section}.{key}"] = str(value)
+    return found
+
+
+def _time(text: str | None) -> datetime.datetime | None:
+    return datetime.datetime.fromisoformat(text) if text else None
+
+
+def _seconds(start: str | None, end: str | None) -> float:
+    began, ended = _time(start), _time(end)
+    return (ended - began).total_seconds() if began and ended else 0.0

@@ -1,0 +1,490 @@
+"""Where a data set comes from: CSV, JSONL, Parquet, a folder of images, or rows in memory.
+
+Each source streams record batches with the columns that ingest.py knows (`item_id`, `text`, `image`,
+`question`, `split`, `label`), whatever the file calls them, and can say where a row came from. Ids and labels
+are text however much they look like numbers.
+
+A source reports what it cannot read to `findings`; it deliberately judges no values: ingest.py does.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import re
+import urllib.parse
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from actuary import errors
+from actuary.campaign import findings, source_columns
+
+BATCH_ROWS = 65_536
+IMAGE_BATCH_BYTES = 32 << 20
+"""Batches with images are cut at about this size."""
+_CSV_BLOCK_BYTES = 4 << 20
+_SAMPLE_BYTES = 1 << 20
+"""How much of a text file is read to guess its number of rows."""
+_IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+Columns = source_columns.Columns
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much a source holds: a guess for text files, exact otherwise."""
+
+    rows: int
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Some rows in their order."""
+
+    first_row: int
+    """Number of its first row, from 1, header lines and blank lines not counted."""
+    rows: pa.RecordBatch
+
+
+class Source(Protocol):
+    """A data set that can be read once, in order."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it: a path."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """`csv`, `jsonl`, `parquet`, `images` or `sample`."""
+        ...
+
+    @property
+    def columns(self) -> Columns:
+        """Its configuration."""
+        ...
+
+    def size(self) -> Size:
+        """How much there is, the same for the same data."""
+        ...
+
+    def batches(self, found: findings.Findings) -> Iterator[Batch]:
+        """The rows; unreadable ones are reported."""
+        ...
+
+    def where(self, row: int, item_id: str) -> str:
+        """Where a person finds that row."""
+        ...
+
+
+def open_source(uri: str, columns: Columns, *, form: str = "") -> Source:
+    """Opens a file or a folder.
+
+    Args:
+        uri: path or file:// URI.
+        columns: what its columns are called.
+        form: `csv`, `jsonl`, `parquet` or `images`; by default what the ending says.
+
+    Raises:
+        InvalidInputError: nothing there, or the format is unknown.
+    """
+    path = _path(uri)
+    if not form:
+        endings = [s.lower() for s in path.suffixes[-2:]]
+        if endings and endings[-1] in (".gz", ".bz2", ".zst"):
+            endings.pop()
+        form = "images" if path.is_dir() else FORMATS.get(endings[-1] if endings else "", "")
+    makers: dict[str, Callable[[Path, Columns], Source]] = {
+        "csv": Csv,
+        "jsonl": JsonLines,
+        "parquet": Parquet,
+        "images": ImageFolder,
+    }
+    if form not in makers:
+        raise _bad("data.format", f"expected one of {', '.join(makers)}; cannot tell from {uri!r}")
+    if form == "images" and not path.is_dir():
+        raise _bad("data.uri", f"expected a folder of images; {path} is none")
+    if form != "images" and not path.is_file():
+        raise _bad("data.uri", f"expected a {form} file; there is none at {path}")
+    return makers[form](path, columns)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Csv:
+    """A CSV file with a header; `.tsv` is split at tabs. Every column is read as text."""
+
+    path: Path
+    columns: Columns
+    kind = "csv"
+    _malformed: list[int] = dataclasses.field(default_factory=list, compare=False)
+    """Rows that the parser passed over, ascending; the numbers of those behind them move by them."""
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    def size(self) -> Size:
+        """Rows guessed from the length of the first lines."""
+        return _text_size(self.path, headers=1)
+
+    def where(self, row: int, item_id: str) -> str:
+        """File and data row."""
+        for malformed in self._malformed:
+            if malformed > row:
+                break
+            row += 1
+        return f"{self.path}, row {row}"
+
+    def batches(self, found: findings.Findings) -> Iterator[Batch]:
+        """Blocks of about 4 MB; quoted line breaks are allowed."""
+        delimiter = "\t" if ".tsv" in self.path.suffixes else ","
+        header = self._header(delimiter, found)
+        names = source_columns.resolve(self.columns, header, self.name, found)
+        if not names:
+            return
+        wanted = list(dict.fromkeys(names.values()))
+
+        def bad_row(row: Any) -> str:
+            self._malformed.append(row.number - 1)  # the parser counts the header
+            found.add(
+                "rows with another number of columns",
+                f"{self.path}, row {row.number - 1}",
+                f"expected {row.expected_columns} columns; got {row.actual_columns}: {row.text[:80]!r}. "
+                "Quote a field that holds the delimiter or a line break.",
+            )
+            return "skip"
+
+        try:
+            with pa.input_stream(self.path, compression="detect") as stream:
+                reader = pyarrow.csv.open_csv(
+                    stream,
+                    # One thread: only then does the parser know the numbers of rows, and it is no slower.
+                    read_options=pyarrow.csv.ReadOptions(block_size=_CSV_BLOCK_BYTES, use_threads=False),
+                    parse_options=pyarrow.csv.ParseOptions(
+                        delimiter=delimiter, newlines_in_values=True, invalid_row_handler=bad_row
+                    ),
+                    convert_options=pyarrow.csv.ConvertOptions(
+                        column_types=dict.fromkeys(header, pa.string()),
+                        include_columns=wanted,
+                        strings_can_be_null=False,
+                    ),
+                )
+                yield from _numbered(self, reader, names, found)
+        except pa.ArrowInvalid as error:
+            if "Empty CSV file" not in str(error):
+                row = re.search(r"Row #(\d+): ", str(error))
+                where = self.where(int(row[1]) - 1, "") if row else self.name
+                reason = str(error).replace(row[0], "") if row else str(error)
+                found.add("unreadable files", where, f"expected CSV in UTF-8; {reason}")
+
+    def _header(self, delimiter: str, found: findings.Findings) -> list[str]:
+        try:
+            with pa.input_stream(self.path, compression="detect") as stream:
+                text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
+                header = next(csv.reader(text, delimiter=delimiter), [])
+        except (csv.Error, OSError) as error:
+            found.add("unreadable files", self.name, f"expected a CSV header in UTF-8; {error}")
+            return []
+        for name in sorted({n for n in header if header.count(n) > 1}):
+            found.add("columns", self.name, f"the column {name!r} is there twice: rename one of them")
+        return header
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class JsonLines:
+    """One JSON object a line. Blank lines are passed over, and not counted."""
+
+    path: Path
+    columns: Columns
+    kind = "jsonl"
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    def size(self) -> Size:
+        """Rows guessed from the length of the first lines."""
+        return _text_size(self.path, headers=0)
+
+    def where(self, row: int, item_id: str) -> str:
+        """File and line."""
+        return f"{self.path}, row {row}"
+
+    def batches(self, found: findings.Findings) -> Iterator[Batch]:
+        """Lines parsed one by one: a bad one is named, and costs no other."""
+        keys: set[str] = set()
+        rows: list[dict[str, Any]] = []
+        names: Mapping[str, str] = {}
+        first = number = 1
+        with pa.input_stream(self.path, compression="detect") as stream:
+            for line in io.BufferedReader(stream):
+                if not line.strip():
+                    continue
+                rows.append(self._parse(line, number, found))
+                number += 1
+                if len(rows) == BATCH_ROWS:
+                    keys.update(*rows[:100])
+                    names = names or source_columns.resolve(self.columns, sorted(keys), self.name, found)
+                    if not names:
+                        return
+                    yield self._batch(rows, first, names, found)
+                    first, rows = number, []
+        if rows:
+            keys.update(*rows)
+            names = names or source_columns.resolve(self.columns, sorted(keys), self.name, found)
+            if names:
+                yield self._batch(rows, first, names, found)
+
+    def _parse(self, line: bytes, number: int, found: findings.Findings) -> dict[str, Any]:
+        try:
+            value = json.loads(line)
+        except ValueError as error:
+            found.add("rows that are no JSON", self.where(number, ""), f"expected a JSON object; {error}")
+            return {}
+        if not isinstance(value, dict):
+            found.add(
+                "rows that are no JSON",
+                self.where(number, ""),
+                f"expected a JSON object; got {type(value).__name__}",
+            )
+            return {}
+        return value
+
+    def _batch(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        first: int,
+        names: Mapping[str, str],
+        found: findings.Findings,
+    ) -> Batch:
+        columns: dict[str, pa.Array] = {}
+        for column, name in names.items():
+            values = [self._text(row.get(name), first + i, name, found) for i, row in enumerate(rows)]
+            columns[column] = pa.array(values, pa.string())
+        if "image" in columns:
+            columns["image"] = source_columns.read_images(self, columns["image"], first, found)
+        return Batch(first_row=first, rows=pa.RecordBatch.from_pydict(columns))
+
+    def _text(self, value: Any, row: int, name: str, found: findings.Findings) -> str | None:
+        if value is None:
+            return None
+        if isinstance(value, str):
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                found.add("values of another type", self.where(row, ""), f"{name}: half a surrogate pair")
+                return None
+            return value
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        found.add(
+            "values of another type",
+            self.where(row, ""),
+            f"column {name!r}: expected text; got {type(value).__name__}",
+        )
+        return None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Parquet:
+    """A Parquet file; an image column holds bytes, a struct with `bytes`, or paths."""
+
+    path: Path
+    columns: Columns
+    kind = "parquet"
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    def size(self) -> Size:
+        """From the footer."""
+        try:
+            with pq.ParquetFile(self.path) as file:
+                groups = range(file.metadata.num_row_groups)
+                return Size(
+                    rows=file.metadata.num_rows,
+                    bytes=sum(file.metadata.row_group(i).total_byte_size for i in groups),
+                )
+        except pa.ArrowException:
+            return Size(rows=0, bytes=0)
+
+    def where(self, row: int, item_id: str) -> str:
+        """File and row."""
+        return f"{self.path}, row {row}"
+
+    def batches(self, found: findings.Findings) -> Iterator[Batch]:
+        """Row groups as they come, cut into batches."""
+        try:
+            with pq.ParquetFile(self.path) as file:
+                names = source_columns.resolve(self.columns, file.schema_arrow.names, self.name, found)
+                if not names:
+                    return
+                rows = BATCH_ROWS
+                if "image" in names and file.metadata.num_rows:
+                    size = self.size()
+                    rows = max(1, min(rows, IMAGE_BATCH_BYTES * size.rows // max(size.bytes, 1)))
+                reader = file.iter_batches(batch_size=rows, columns=list(dict.fromkeys(names.values())))
+                yield from _numbered(self, reader, names, found)
+        except pa.ArrowException as error:
+            found.add("unreadable files", self.name, f"expected Parquet; {error}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ImageFolder:
+    """A folder of images: the id is the relative path, the truth (if asked for) the first sub folder."""
+
+    path: Path
+    columns: Columns
+    kind = "images"
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    def size(self) -> Size:
+        """Counted."""
+        sizes = [path.stat().st_size for path in self._files()]
+        return Size(rows=len(sizes), bytes=sum(sizes))
+
+    def where(self, row: int, item_id: str) -> str:
+        """The image's path, or its number in sorted order."""
+        return str(self.path / item_id) if item_id else f"{self.path}, image {row}"
+
+    def batches(self, found: findings.Findings) -> Iterator[Batch]:
+        """Images sorted by path."""
+        ids: list[str] = []
+        images: list[bytes | None] = []
+        held, first = 0, 1
+        for path in self._files():
+            item_id = path.relative_to(self.path).as_posix()
+            try:
+                item_id.encode()
+            except UnicodeEncodeError:
+                found.add("file names", repr(str(path)), "expected a name in UTF-8: rename the file")
+                continue
+            data = source_columns.read_file(path, self.where(0, item_id), found)
+            ids.append(item_id)
+            images.append(data)
+            held += len(data or b"")
+            if held >= IMAGE_BATCH_BYTES or len(ids) == BATCH_ROWS:
+                yield self._batch(ids, images, first, found)
+                first, held, ids, images = first + len(ids), 0, [], []
+        if ids:
+            yield self._batch(ids, images, first, found)
+
+    def _batch(
+        self, ids: list[str], images: list[bytes | None], first: int, found: findings.Findings
+    ) -> Batch:
+        columns = {"item_id": pa.array(ids, pa.string()), "image": pa.array(images, pa.binary())}
+        if self.columns.truth:
+            labels = [item_id.split("/")[0] if "/" in item_id else None for item_id in ids]
+            for item_id, label in zip(ids, labels, strict=True):
+                if label is None:
+                    found.add(
+                        "images outside a class folder",
+                        self.where(0, item_id),
+                        "expected <class>/<image>, since truth is asked for; move it into its class's folder",
+                    )
+            columns["label"] = pa.array(labels, pa.string())
+        return Batch(first_row=first, rows=pa.RecordBatch.from_pydict(columns))
+
+    def _files(self) -> list[Path]:
+        """Image files; hidden files and files with another ending are none."""
+        found = [
+            Path(folder) / name
+            for folder, folders, names in os.walk(self.path)
+            if _visible(folders)
+            for name in names
+            if not name.startswith(".") and name.lower().endswith(_IMAGES)
+        ]
+        return sorted(found, key=lambda path: os.fsencode(path.relative_to(self.path).as_posix()))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows in memory, as the samples are. Images are bytes."""
+
+    data: Sequence[pa.RecordBatch]
+    columns: Columns
+    name: str = "sample"
+    kind = "sample"
+
+    def size(self) -> Size:
+        """Counted."""
+        return Size(rows=sum(b.num_rows for b in self.data), bytes=sum(b.nbytes for b in self.data))
+
+    def where(self, row: int, item_id: str) -> str:
+        """Name and row."""
+        return f"{self.name}, row {row}"
+
+    def batches(self, found: findings.Findings) -> Iterator[Batch]:
+        """The batches as given."""
+        if self.data:
+            names = source_columns.resolve(self.columns, self.data[0].schema.names, self.name, found)
+            if names:
+                yield from _numbered(self, self.data, names, found)
+
+
+def _numbered(
+    source: Source, batches: Iterable[pa.RecordBatch], names: Mapping[str, str], found: findings.Findings
+) -> Iterator[Batch]:
+    first = 1
+    for batch in batches:
+        columns = {}
+        for column, name in names.items():
+            values = batch.column(batch.schema.get_field_index(name))
+            columns[column] = source_columns.cast(source, column, values, name, first, found)
+        yield Batch(first_row=first, rows=pa.RecordBatch.from_pydict(columns))
+        first += batch.num_rows
+
+
+def _text_size(path: Path, *, headers: int) -> Size:
+    """Rows of a text file from the mean length of its first lines."""
+    size = path.stat().st_size
+    with pa.input_stream(path, compression="detect") as stream:
+        block = stream.read(_SAMPLE_BYTES)
+    if path.suffix in (".gz", ".bz2", ".zst"):
+        size *= 3  # a guess: text shrinks to about a third
+    lines = max(block.count(b"\n"), 1)
+    rows = size * lines // max(len(block), 1) if size > len(block) else lines
+    return Size(rows=max(rows - headers, 0), bytes=size)
+
+
+def _visible(folders: list[str]) -> bool:
+    """Keeps os.walk out of hidden folders, in sorted order."""
+    folders[:] = sorted(name for name in folders if not name.startswith("."))
+    return True
+
+
+def _path(uri: str) -> Path:
+    scheme, separator, _ = uri.partition("://")
+    if not separator:
+        return Path(uri)
+    if scheme != "file":
+        raise _bad("data.uri", f"expected a path or file://…; got {uri!r}. Copy the data here first.")
+    return Path(urllib.parse.unquote(urllib.parse.urlsplit(uri).path))
+
+
+def _bad(field: str, description: str) -> errors.InvalidInputError:
+    return errors.InvalidInputError.of([errors.Violation(field, description)])

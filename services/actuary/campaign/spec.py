@@ -1,0 +1,185 @@
+"""A campaign's wishes as plain values with their defaults, so that decisions need no protobuf.
+
+Built from the JSON form of the `Campaign` message (proto field names), which is what the database keeps.
+What only the data can tell (the number of items) enters through `Budgeted`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from actuary import errors
+
+PILOT_LEAST = 20
+PILOT_SMALLEST = 100
+PILOT_LARGEST = 500
+AUDIT_SHARE = 0.4
+"""Share of what the pilot leaves that goes to the uniform audit by default: estimate and corrections then
+rest on about as many labels each. A guess, between the 0.3 and 0.5 that suit hybrid designs."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """What a campaign asks for. Counts and money are integers; shares are in [0, 1]."""
+
+    classes: tuple[str, ...]
+    human_labels: int | None
+    human_share: float | None
+    money_micros: int | None
+    human_label_micros: int
+    rule: str
+    beta: float
+    pilot_items: int | None
+    audit_items: int | None
+    failed_share: float
+    confidence_level: float
+    double_share: float
+    review_mode: str
+    training_model: str
+    approval_required: bool
+    has_truth: bool
+    needs_exemplars: bool
+    message: Mapping[str, Any]
+    """The whole message in JSON form, for what is only handed on."""
+
+
+def parse(message: Mapping[str, Any]) -> Spec:
+    """Reads the JSON form of a checked `Campaign` message."""
+    budget = message.get("budget", {})
+    sampling = message.get("sampling", {})
+    review = message.get("review", {})
+    data = message.get("data", {})
+    models = [message.get("annotator", {}).get("model", {}), message.get("critic", {}).get("model", {})]
+    return Spec(
+        classes=tuple(c.get("name", "") for c in message.get("task", {}).get("classes", [])),
+        human_labels=int(budget["human_labels"]) if "human_labels" in budget else None,
+        human_share=float(budget["human_share"]) if "human_share" in budget else None,
+        money_micros=int(budget["money_micros"]) if "money_micros" in budget else None,
+        human_label_micros=int(budget.get("human_label_micros", 0)),
+        rule=sampling.get("rule") or "threshold",
+        beta=float(sampling.get("beta", 10.0)),
+        pilot_items=int(sampling["pilot_items"]) if "pilot_items" in sampling else None,
+        audit_items=int(sampling["audit_items"]) if "audit_items" in sampling else None,
+        failed_share=float(sampling.get("failed_share", 0.25)),
+        confidence_level=float(sampling.get("confidence_level", 0.95)),
+        double_share=float(review.get("double_share", 0.0)),
+        review_mode=review.get("mode") or "people",
+        training_model=message.get("training", {}).get("model") or "linear",
+        approval_required=message.get("approval") == "required",
+        has_truth=bool(data.get("truth_column")) or str(data.get("uri", "")).startswith("sample:"),
+        needs_exemplars=any(model.get("kind") in ("exemplar", "linear") for model in models),
+        message=message,
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Budgeted:
+    """The human budget in labels, once the number of items is known."""
+
+    items: int
+    """Items to label, N."""
+    labels: int
+    """Human labels in all, B."""
+    pilot: int
+    """Of these, for the pilot, n0."""
+    audit: int
+    """Of the first wave's labels, for the uniform audit, K."""
+
+
+def budgeted(spec: Spec, items: int) -> Budgeted:
+    """Resolves the budget against the number of items.
+
+    Raises:
+        errors.InvalidInputError: the budget is above the number of items or too small for a pilot; says by
+        how much.
+    """
+    # a share of 0.2 of 1,277 items is 255.4 labels: never more than was asked for
+    labels = (
+        spec.human_labels if spec.human_labels is not None else math.floor((spec.human_share or 0) * items)
+    )
+    violations = []
+    if labels > items * (1 + spec.double_share) + 1e-9:
+        description = (
+            f"expected at most the {items} items to label, got {labels}; lower it or bring more items"
+        )
+        violations.append(errors.Violation("budget.human_labels", description))
+    field = "budget.human_labels" if spec.human_labels is not None else "budget.human_share"
+    default = min(max(labels // 2, PILOT_SMALLEST), PILOT_LARGEST)
+    pilot = spec.pilot_items if spec.pilot_items is not None else min(default, max(PILOT_LEAST, labels // 2))
+    if pilot > labels:
+        description = (
+            f"expected at least the pilot of {pilot} labels, got {labels} of {items} items; raise it or set "
+        )
+        violations.append(errors.Violation(field, description + "sampling.pilot_items lower"))
+    elif spec.audit_items is not None and spec.audit_items > labels - pilot:
+        description = (
+            f"expected at most the {labels - pilot} labels that the pilot leaves, got {spec.audit_items}"
+        )
+        violations.append(errors.Violation("sampling.audit_items", description))
+    if violations:
+        raise errors.InvalidInputError.of(violations, reason="BUDGET_INVALID")
+    left = labels - pilot
+    audit = spec.audit_items if spec.audit_items is not None else round(AUDIT_SHARE * left)
+    return Budgeted(items=items, labels=labels, pilot=pilot, audit=audit)
+
+
+def check(spec: Spec) -> None:
+    """Checks how fields fit together.
+
+    Raises:
+        errors.InvalidInputError: with every violation.
+    """
+    found = violations(spec)
+    if found:
+        raise errors.InvalidInputError.of(found)
+
+
+def violations(spec: Spec) -> list[errors.Violation]:
+    """Lists what the field rules cannot see: how fields fit together, before anything is bought."""
+    found = []
+    message = spec.message
+    names = list(spec.classes)
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        found.append(errors.Violation("task.classes", f"expected unique names, got {name!r} twice"))
+    if spec.human_labels is None and spec.human_share is None:
+        found.append(
+            errors.Violation("budget", "expected human_labels (a count) or human_share, got neither")
+        )
+    pilot = spec.pilot_items if spec.pilot_items is not None else PILOT_LEAST
+    if spec.human_labels is not None and spec.human_labels < pilot:
+        description = f"expected at least the pilot of {pilot} labels, got {spec.human_labels}; raise it"
+        found.append(errors.Violation("budget.human_labels", description))
+    for path, model in _models(message):
+        prices = model.get("prices", {})
+        if not prices:
+            description = (
+                "expected input_micros_per_1000_tokens, output_micros_per_1000_tokens or gpu_hour_micros; "
+            )
+            found.append(errors.Violation(f"{path}.prices", description + "0 says that it is free"))
+        if model.get("kind") == "table" and not model.get("uri"):
+            found.append(errors.Violation(f"{path}.uri", "expected the file of labels at hand, got nothing"))
+    critic = message.get("critic", {})
+    if critic.get("strategy") == "class-probability" and not critic.get("model"):
+        found.append(errors.Violation("critic.model", "expected the critic's model, got none"))
+    if spec.review_mode == "replay" and not spec.has_truth:
+        description = "replay plays reviewers from known truth: expected data.truth_column, got none"
+        found.append(errors.Violation("review.mode", description))
+    if spec.needs_exemplars and not message.get("data", {}).get("split_column") and not _is_sample(message):
+        description = (
+            "this model learns from exemplars: expected data.split_column with rows `exemplar`, got none"
+        )
+        found.append(errors.Violation("annotator.model.kind", description))
+    return found
+
+
+def _is_sample(message: Mapping[str, Any]) -> bool:
+    return str(message.get("data", {}).get("uri", "")).startswith("sample:")
+
+
+def _models(message: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    found = [("annotator.model", message.get("annotator", {}).get("model"))]
+    found.append(("critic.model", message.get("critic", {}).get("model")))
+    return [(path, model) for path, model in found if model is not None]

@@ -1,0 +1,84 @@
+"""`actuary init`: a commented campaign.yaml to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from actuary import errors
+
+TEMPLATE = """\
+# A campaign of Actuary. The file is the JSON mapping of the message `actuary.v1.Campaign`:
+# every field, its range and its default are described in protos/actuary/v1/campaign.proto.
+# Run it with:   actuary run {folder}
+
+display_name: My first campaign
+
+task:
+  instruction: Is this review positive or negative?   # models and people read it
+  classes:
+    - name: positive
+      description: The writer recommends it.
+    - name: negative
+      description: The writer does not recommend it.
+
+data:
+  uri: items.csv          # CSV, JSONL, Parquet, or a folder of images; relative to this file
+  id_column: item_id      # unique; ids stay strings, whatever they look like
+  text_column: text       # or image_column: bytes, or paths relative to the file
+  # split_column: split   # pool (to label), test, exemplar (labelled examples for the model)
+  # truth_column: truth   # kept sealed: only tests and replayed reviewers see it
+
+annotator:
+  model:
+    # Labels that you have from some LLM: a CSV, JSONL or Parquet file with item_id, label and, if you can,
+    # confidence in [0, 1] or one column p_<class> a class. Other kinds: exemplar, linear (need exemplars),
+    # null.
+    kind: table
+    uri: labels.csv
+    prices:               # required: 0 says that it is free, or already paid
+      input_micros_per_1000_tokens: 0
+      output_micros_per_1000_tokens: 0
+
+critic:
+  strategy: confidence    # one minus the annotator's confidence; class-probability asks another model
+
+budget:
+  human_labels: 200       # or human_share: 0.2
+  human_label_micros: 80000   # 8 cents a label
+  # money_micros: 50000000    # at most 50 dollars for people and machines together; no cap without it
+
+sampling:
+  rule: threshold         # uniform, normalised, exponential, threshold
+  pilot_items: 60         # labels of a random sample, blind, before the bulk is spent; better not below 25
+  audit_items: 60         # a random sample of the rest: what the interval rests on
+
+review:
+  mode: people            # actuary review {folder}; or replay, from data.truth_column
+  instructions: Read the whole text. Say "cannot tell" rather than guess.
+  double_share: 0.1       # this share is labelled by two people; a third settles what they disagree on
+  lease_duration: 600s
+
+training:
+  model: linear           # none, linear, resnet18 (images)
+
+approval: none            # required: wait for `actuary approve` after the quote
+seed: 1
+"""
+
+
+def init(folder: Path) -> None:
+    """Writes `folder`/campaign.yaml.
+
+    Raises:
+        errors.AlreadyExistsError: the file is there; nothing is written over.
+    """
+    path = folder / "campaign.yaml"
+    if path.exists():
+        raise errors.AlreadyExistsError(f"{path} exists: edit it, or name another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(TEMPLATE.format(folder=folder), encoding="utf-8")
+    typer.echo(f"wrote {path}")
+    typer.echo("next: put your items beside it and edit it, then")
+    typer.echo(f"check it: actuary doctor {folder}\nrun it:   actuary run {folder}")

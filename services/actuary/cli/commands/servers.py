@@ -1,0 +1,69 @@
+"""Commands that serve: up, serve; and gc."""
+
+from __future__ import annotations
+
+import datetime
+import signal
+import threading
+from pathlib import Path
+
+import typer
+
+from actuary import errors
+from actuary.cli import embedded, session, settings
+
+
+def up(data: Path, address: str, metrics_port: int) -> None:
+    """Serves all six services until a signal."""
+    running = session.serving(data)
+    if running is not None:
+        raise errors.PreconditionError(
+            f"{data} is served at {running} already: use that, or stop it first", reason="ALREADY_SERVED"
+        )
+    process = settings.ProcessSettings().for_folder(data)
+    with embedded.serving(process, address=address, folder=data, metrics_port=metrics_port) as host:
+        typer.echo(f"serving {', '.join(settings.SERVICES)} on {host.address}", err=True)
+        typer.echo(f"data in {data.absolute()}; metrics on port {host.metrics_port}; Ctrl-C stops", err=True)
+        _until_signal()
+
+
+def serve(services: list[str], address: str, metrics_port: int) -> None:
+    """Serves some services of a cluster until a signal."""
+    unknown = [name for name in services if name not in settings.SERVICES]
+    if unknown:
+        raise errors.InvalidInputError(
+            f"expected services out of {', '.join(settings.SERVICES)}; got {', '.join(unknown)}"
+        )
+    process = settings.ProcessSettings()
+    for field in ("database_url", "store_uri"):
+        if not getattr(process, field):
+            raise errors.InvalidInputError(f"ACTUARY_{field.upper()} is not set: a service needs it")
+    with embedded.serving(
+        process, address=address, services=tuple(services), metrics_port=metrics_port, metrics_host="0.0.0.0"
+    ) as host:
+        typer.echo(f"serving {', '.join(services)} on {host.address}", err=True)
+        _until_signal()
+
+
+def gc(data: Path, store: str, *, dry_run: bool, older_than_hours: float) -> None:
+    """Removes objects that no manifest names."""
+    from actuary.storage import gc as collector
+    from actuary.storage import location
+
+    uri = store or settings.ProcessSettings().for_folder(data).store_uri
+    opened = location.open_store(uri)
+    age = datetime.timedelta(hours=older_than_hours)
+    found = collector.plan(opened, "", age, now=datetime.datetime.now(datetime.UTC))
+    doomed = (*found.unnamed, *found.leftovers)
+    for info in doomed:
+        typer.echo(f"{info.size:>12}  {info.modified:%Y-%m-%d %H:%M}  {info.key}")
+    if not dry_run:
+        collector.remove(opened, found, "")
+    typer.echo(f"{'would remove' if dry_run else 'removed'} {len(doomed)} objects, {found.bytes} bytes")
+
+
+def _until_signal() -> None:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    stop.wait()

@@ -1,0 +1,170 @@
+"""What came of a campaign, as a table for people and as one JSON object for machines; and the quote."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import rich.box
+import rich.console
+import rich.padding
+import rich.table
+import rich.text
+
+from actuary.cli.console import words
+from actuary.report import formats
+from actuary.v1 import campaign_pb2, quote_pb2
+
+TRAINING_SETS = ("machine", "act", "human")
+_QUIET = "bright_black"
+
+
+def results_json(campaign: campaign_pb2.Campaign, *, seconds: float) -> dict[str, Any]:
+    """Returns what `actuary run --json` prints; null where something is not known (yet)."""
+    results = campaign.results
+    labels = campaign.purse.human_labels
+    return {
+        "campaign": campaign.name,
+        "state": campaign_pb2.Campaign.State.Name(campaign.state),
+        "items": results.item_count if campaign.HasField("results") else None,
+        "human_budget": _budget(campaign),
+        "human_labels": results.human_label_count if campaign.HasField("results") else labels.settled,
+        "spent_micros": campaign.purse.money_micros.settled,
+        "seconds": round(seconds, 3),
+        "unlabelled_rate": results.unlabelled_rate if campaign.HasField("results") else None,
+        "machine_accuracy": _accuracy(results.machine_accuracy),
+        "corrected_accuracy": _accuracy(results.corrected_accuracy),
+        "test_accuracy": {name: _test(results, name) for name in TRAINING_SETS},
+        "report": words.location(results.report) or None,
+        "export": words.location(results.export) or None,
+    }
+
+
+def show(
+    campaign: campaign_pb2.Campaign, *, seconds: float, console: rich.console.Console | None = None
+) -> None:
+    """Prints the final table to standard output."""
+    console = console or rich.console.Console(highlight=False)
+    results = campaign.results
+    console.print()
+    for part in (_accuracies(campaign), _tests(results), _spent(campaign, seconds)):
+        if part is not None:
+            console.print(rich.padding.Padding(part, (0, 0, 1, 1), expand=False))
+    if campaign.HasField("results"):
+        lines = [
+            "Accuracy is estimated as agreement with the reviewers: where they err, no number here can tell.",
+        ]
+        if results.machine_accuracy.HasField("true_value"):
+            lines.append("The truth is known for this data set; it is never used in an estimate.")
+        for line in lines:
+            console.print(
+                rich.padding.Padding(rich.text.Text(line, style=_QUIET), (0, 0, 0, 1), expand=False)
+            )
+        console.print()
+    for name, uri in (("report", results.report), ("labels", results.export)):
+        if uri:
+            # one line whatever the width: it is copied
+            console.print(f" {name}  {words.location(uri)}", soft_wrap=True, markup=False)
+
+
+def show_quote(quote: quote_pb2.Quote, *, console: rich.console.Console | None = None) -> None:
+    """Prints what any budget would buy."""
+    console = console or rich.console.Console(highlight=False)
+    table = _table("human labels", "money", "forecast accuracy", "interval")
+    table.columns[0].justify = "right"
+    for point in quote.points:
+        forecast = point.corrected_accuracy
+        table.add_row(
+            f"{point.human_labels:,}",
+            words.money(point.money_micros),
+            words.percent(words.optional(forecast, "estimate")),
+            words.interval(words.optional(forecast, "low"), words.optional(forecast, "high")),
+        )
+    console.print(table)
+    machine = quote.machine_accuracy
+    if machine.HasField("estimate"):
+        bounds = words.interval(words.optional(machine, "low"), words.optional(machine, "high"))
+        alone = f"Machine labels alone: {words.percent(machine.estimate)} ({bounds})."
+        console.print(rich.text.Text(alone, style=_QUIET))
+    console.print(
+        rich.text.Text(
+            "A forecast from the pilot of the agreement with the reviewers; they have yet to answer.",
+            style=_QUIET,
+        )
+    )
+
+
+def _accuracies(campaign: campaign_pb2.Campaign) -> rich.table.Table | None:
+    results = campaign.results
+    rows = [("machine labels", results.machine_accuracy), ("corrected labels", results.corrected_accuracy)]
+    if not any(each.HasField("estimate") for _, each in rows):
+        return None
+    known = any(each.HasField("true_value") for _, each in rows)
+    level = campaign.sampling.confidence_level if campaign.sampling.HasField("confidence_level") else 0.95
+    headers = ["", "agree with the reviewers", f"{words.percent(level, 0)} interval"]
+    table = _table(*headers, *(["truth"] if known else []))
+    for name, each in rows:
+        cells = [name, words.percent(words.optional(each, "estimate"))]
+        cells.append(words.interval(words.optional(each, "low"), words.optional(each, "high")))
+        table.add_row(*cells, *([words.percent(words.optional(each, "true_value"))] if known else []))
+    return table
+
+
+def _tests(results: campaign_pb2.Results) -> rich.table.Table | None:
+    found = {name: _test(results, name) for name in TRAINING_SETS}
+    if all(value is None for value in found.values()):
+        return None
+    table = _table("trained on", "test accuracy", "interval")
+    for name, value in found.items():
+        if value is not None:
+            each = results.test_accuracies[name]
+            bounds = words.interval(words.optional(each, "low"), words.optional(each, "high"))
+            table.add_row(formats.TRAINING_SETS[name], words.percent(value), bounds)
+    act, human = found["act"], found["human"]
+    if act is not None and human is not None:
+        table.add_row("gap of ACT to all-human", f"{words.points(human - act)} points", "")
+    return table
+
+
+def _spent(campaign: campaign_pb2.Campaign, seconds: float) -> rich.table.Table:
+    table = rich.table.Table(box=None, show_header=False, padding=(0, 3, 0, 0))
+    money, budget = campaign.purse.money_micros, _budget(campaign)
+    used = results_json(campaign, seconds=seconds)["human_labels"]
+    table.add_row("campaign", f"{words.identifier(campaign)}, {words.state(campaign)}")
+    if campaign.HasField("results"):
+        rate = words.percent(campaign.results.unlabelled_rate)
+        table.add_row("items", f"{campaign.results.item_count:,}, {rate} without any label")
+    table.add_row("human labels", f"{used:,}" + (f" of {budget:,}" if budget is not None else ""))
+    cap = f" of {words.money(money.limit)}" if money.HasField("limit") else ""
+    table.add_row("money", words.money(money.settled) + cap)
+    table.add_row("time", words.duration(seconds))
+    return table
+
+
+def _table(*headers: str) -> rich.table.Table:
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style=_QUIET)
+    for k, header in enumerate(headers):
+        table.add_column(header, justify="right" if k else "left", no_wrap=True)
+    return table
+
+
+def _budget(campaign: campaign_pb2.Campaign) -> int | None:
+    account = campaign.purse.human_labels
+    if account.HasField("limit"):
+        return int(account.limit)
+    return int(campaign.budget.human_labels) if campaign.budget.HasField("human_labels") else None
+
+
+def _accuracy(value: campaign_pb2.Interval) -> dict[str, float | None]:
+    return {
+        "estimate": words.optional(value, "estimate"),
+        "low": words.optional(value, "low"),
+        "high": words.optional(value, "high"),
+        "true": words.optional(value, "true_value"),
+    }
+
+
+def _test(results: campaign_pb2.Results, name: str) -> float | None:
+    # reading a missing key of a protobuf map would create it
+    if name not in results.test_accuracies:
+        return None
+    return words.optional(results.test_accuracies[name], "estimate")

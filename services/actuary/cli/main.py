@@ -1,0 +1,328 @@
+"""The command line: commands are declared here and done in `commands/`.
+
+Those are imported when they run: `--help` stays quick and nothing heavy is loaded before it is needed.
+"""
+
+from __future__ import annotations
+
+import enum
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import typer.core
+
+app = typer.Typer(
+    name="actuary",
+    help="Labels a data set with a model, prices the risk of each label, and spends people where they pay.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class ReviewGroup(typer.core.TyperGroup):
+    """Lets `actuary review CAMPAIGN` stand for `actuary review loop CAMPAIGN`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Inserts the command that was left out."""
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            args.insert(0, "loop")
+        return super().parse_args(ctx, args)
+
+
+review_app = typer.Typer(
+    cls=ReviewGroup,
+    help="Answer tasks: in this terminal (`actuary review CAMPAIGN`), or through files.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(review_app, name="review")
+
+Data = Annotated[
+    Path,
+    typer.Option(
+        "--data", envvar="ACTUARY_DATA", help="Folder of database and artifacts, when no server is named."
+    ),
+]
+Server = Annotated[
+    str,
+    typer.Option(
+        "--server", envvar="ACTUARY_SERVER", help="host:port of a server; by default one in this process."
+    ),
+]
+CampaignId = Annotated[str, typer.Argument(help="Id of the campaign.")]
+HERE = Path("actuary-data")
+
+
+class FileFormat(enum.StrEnum):
+    """Formats of written tables."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+
+
+@app.command()
+def run(
+    spec: Annotated[str, typer.Argument(help="campaign.yaml, a folder that holds one, or a sample: digits.")],
+    data: Data = HERE,
+    campaign_id: Annotated[
+        str, typer.Option("--id", help="Id; by default the name of the sample or folder.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed, instead of the spec's.")] = None,
+    server: Server = "",
+) -> None:
+    """Run a whole campaign and print what came of it; the same command goes on where it was stopped."""
+    from actuary.cli.commands import campaigns
+
+    campaigns.run(spec, data=data, campaign_id=campaign_id, as_json=as_json, seed=seed, server=server)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder to make.")],
+) -> None:
+    """Write a commented campaign.yaml to start from."""
+    from actuary.cli.commands import init as command
+
+    command.init(folder)
+
+
+@app.command()
+def up(
+    data: Data = HERE,
+    address: Annotated[str, typer.Option(help="host:port to listen on.")] = "127.0.0.1:7411",
+    metrics_port: Annotated[int, typer.Option(help="Port of /metrics; 0 for none.")] = 9411,
+) -> None:
+    """Serve all six services on one port, until Ctrl-C."""
+    from actuary import logs
+    from actuary.cli.commands import servers
+
+    logs.configure()
+    servers.up(data, address, metrics_port)
+
+
+@app.command()
+def serve(
+    services: Annotated[
+        list[str], typer.Argument(help="campaign, annotator, critic, sampler, review, trainer.")
+    ],
+    address: Annotated[str, typer.Option(help="host:port to listen on.")] = "0.0.0.0:7411",
+    metrics_port: Annotated[int, typer.Option(help="Port of /metrics; 0 for none.")] = 9411,
+) -> None:
+    """Serve some services of a cluster, which ACTUARY_… variables describe."""
+    from actuary import logs
+    from actuary.cli.commands import servers
+
+    logs.configure(form="json")
+    servers.serve(services, address, metrics_port)
+
+
+@app.command()
+def quote(campaign: CampaignId, data: Data = HERE, server: Server = "") -> None:
+    """Show what any budget would buy, as the pilot tells it."""
+    from actuary.cli.commands import campaigns
+
+    campaigns.quote(campaign, data=data, server=server)
+
+
+@app.command()
+def watch(campaign: CampaignId, data: Data = HERE, server: Server = "") -> None:
+    """Follow a campaign until it needs nobody's work any more."""
+    from actuary.cli.commands import campaigns
+
+    campaigns.watch(campaign, data=data, server=server)
+
+
+@app.command(name="list")
+def list_campaigns(data: Data = HERE, server: Server = "") -> None:
+    """List the campaigns."""
+    from actuary.cli.commands import campaigns
+
+    campaigns.list_all(data=data, server=server)
+
+
+@app.command()
+def approve(campaign: CampaignId, data: Data = HERE, server: Server = "") -> None:
+    """Let a campaign that waits after its quote spend its money."""
+    from actuary.cli.commands import campaigns
+
+    campaigns.steer("approve", campaign, data=data, server=server)
+
+
+@app.command()
+def pause(campaign: CampaignId, data: Data = HERE, server: Server = "") -> None:
+    """Start no new work."""
+    from actuary.cli.commands import campaigns
+
+    campaigns.steer("pause", campaign, data=data, server=server)
+
+
+@app.command()
+def resume(campaign: CampaignId, data: Data = HERE, server: Server = "") -> None:
+    """Go on after a pause, or try a failed stage again."""
+    from actuary.cli.commands import campaigns
+
+    campaigns.steer("resume", campaign, data=data, server=server)
+
+
+@app.command()
+def cancel(campaign: CampaignId, data: Data = HERE, server: Server = "") -> None:
+    """Stop a campaign for good; what was bought stays usable."""
+    from actuary.cli.commands import campaigns
+
+    campaigns.steer("cancel", campaign, data=data, server=server)
+
+
+@app.command()
+def topup(
+    campaign: CampaignId,
+    labels: Annotated[int, typer.Option(min=0, help="Further human labels.")] = 0,
+    money: Annotated[float, typer.Option(min=0, help="Further money, in dollars.")] = 0.0,
+    request_id: Annotated[str, typer.Option(help="Name of this top-up; the same name adds once.")] = "",
+    data: Data = HERE,
+    server: Server = "",
+) -> None:
+    """Add to the budget; labels add a wave to the campaign."""
+    from actuary.cli.commands import campaigns
+
+    campaigns.top_up(campaign, labels, money, request_id, data=data, server=server)
+
+
+@review_app.command(name="loop")
+def review_loop(
+    campaign: CampaignId,
+    reviewer: Annotated[str, typer.Option("--as", help="Your name.")] = "me",
+    data: Data = HERE,
+    server: Server = "",
+) -> None:
+    """Answer tasks in this terminal."""
+    from actuary.cli.commands import review as command
+
+    command.loop(campaign, reviewer, data=data, server=server)
+
+
+@review_app.command(name="export")
+def review_export(
+    campaign: CampaignId,
+    path: Annotated[Path, typer.Argument(help="File to write: .csv or .jsonl.")],
+    reviewer: Annotated[
+        str, typer.Option("--as", help="Who will answer; the tasks are theirs until the lease ends.")
+    ] = "me",
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many tasks.")] = 1000,
+    data: Data = HERE,
+    server: Server = "",
+) -> None:
+    """Take tasks into a file, with an empty column `label` to fill in."""
+    from actuary.cli.commands import review as command
+
+    command.export(campaign, path, reviewer, limit, data=data, server=server)
+
+
+@review_app.command(name="import")
+def review_import(
+    campaign: CampaignId,
+    path: Annotated[Path, typer.Argument(help="The file, filled in.")],
+    reviewer: Annotated[str, typer.Option("--as", help="Who answered; a column `reviewer` wins.")] = "me",
+    data: Data = HERE,
+    server: Server = "",
+) -> None:
+    """Submit the answers of a file; submitting it twice counts once."""
+    from actuary.cli.commands import review as command
+
+    command.import_(campaign, path, reviewer, data=data, server=server)
+
+
+@review_app.command(name="close")
+def review_close(campaign: CampaignId, data: Data = HERE, server: Server = "") -> None:
+    """End the open batch early: the answers so far are a valid, smaller sample."""
+    from actuary.cli.commands import review as command
+
+    command.close(campaign, data=data, server=server)
+
+
+@app.command()
+def export(
+    campaign: CampaignId,
+    path: Annotated[Path, typer.Argument(help="File to write: .parquet, .csv or .jsonl.")],
+    data: Data = HERE,
+    server: Server = "",
+) -> None:
+    """Write the finished data set."""
+    from actuary.cli.commands import campaigns
+
+    campaigns.export(campaign, path, data=data, server=server)
+
+
+@app.command()
+def report(
+    campaign: CampaignId,
+    path: Annotated[Path, typer.Argument(help="HTML file to write.")],
+    data: Data = HERE,
+    server: Server = "",
+) -> None:
+    """Write the report."""
+    from actuary.cli.commands import campaigns
+
+    campaigns.report(campaign, path, data=data, server=server)
+
+
+@app.command()
+def gc(
+    data: Data = HERE,
+    store: Annotated[str, typer.Option(help="URI of the store, instead of the one in --data.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    older_than_hours: Annotated[float, typer.Option(min=0, help="Leave alone what is younger.")] = 24.0,
+) -> None:
+    """Remove objects that no manifest names."""
+    from actuary.cli.commands import servers
+
+    servers.gc(data, store, dry_run=dry_run, older_than_hours=older_than_hours)
+
+
+@app.command()
+def doctor(
+    spec: Annotated[str, typer.Argument(help="campaign.yaml to check as well.")] = "",
+    data: Data = HERE,
+    address: Annotated[str, typer.Option(help="host:port that a server would listen on.")] = "127.0.0.1:7411",
+) -> None:
+    """Check store, database, ports, models and prices, and say what to do about what is wrong."""
+    from actuary.cli.commands import doctor as command
+
+    command.doctor(spec, data, address)
+
+
+@app.command(hidden=True)
+def work(
+    uri: Annotated[str, typer.Argument(help="URI of the Job's job.json.")],
+    index: Annotated[int, typer.Option(min=0, help="Which process of the Job this is.")] = 0,
+    attempt: Annotated[int, typer.Option(min=0, help="How often it was started before.")] = 0,
+) -> None:
+    """Do one process's share of a Job; started by the runner."""
+    from actuary.cli import worker
+
+    raise typer.Exit(worker.work(uri, index, attempt))
+
+
+def main() -> None:
+    """Entry point: deliberate errors become one message and an exit code, without a traceback."""
+    from actuary import errors
+
+    try:
+        app()
+    except errors.InvalidInputError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except errors.ActuaryError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

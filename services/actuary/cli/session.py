@@ -1,0 +1,98 @@
+"""How a command finds a server: one that is named, one that serves the data folder, or one of its own.
+
+`actuary run` and `actuary up` leave their address in the data folder while they serve it, so that a second
+terminal reaches the same server; a database of one machine is served by one process at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from actuary import client as clients
+
+DEFAULT_DATA = Path("actuary-data")
+"""Where commands keep database and artifacts unless they are told."""
+_FILE = "server.json"
+
+
+@contextlib.contextmanager
+def connect(data: Path, server: str) -> Iterator[clients.Client]:
+    """Yields a client of the server named, else of the one that serves `data`, else of one started here.
+
+    Raises:
+        errors.UnavailableError: a server was named and does not answer.
+    """
+    if server:
+        with clients.Client(server) as client:
+            yield client
+        return
+    running = serving(data)
+    if running is not None:
+        with clients.Client(running) as client:
+            yield client
+        return
+    from actuary import logs
+    from actuary.cli import embedded, settings
+
+    logs.configure(level="error")  # the progress display says what goes on
+    process = settings.ProcessSettings().for_folder(data)
+    with (
+        embedded.serving(process, address="127.0.0.1:0", folder=data) as host,
+        clients.Client(host.address) as client,
+    ):
+        yield client
+
+
+def served(data: Path, server: str) -> bool:
+    """Whether a server that outlives this command does the work."""
+    return bool(server) or serving(data) is not None
+
+
+def options(data: Path, server: str) -> str:
+    """The options with which another command reaches the same server; empty where the defaults do."""
+    if server:
+        return f"--server {server}"
+    return "" if data == DEFAULT_DATA else f"--data {shlex.quote(str(data))}"
+
+
+def serving(data: Path) -> str | None:
+    """Returns the address of the server that serves a data folder, if one answers."""
+    try:
+        document = json.loads((data / _FILE).read_text(encoding="utf-8"))
+        address, pid = str(document["address"]), int(document["pid"])
+        # of a server that was killed the file stays, and its port may be another server's by now
+        os.kill(pid, 0)
+    except PermissionError:
+        pass  # somebody else's process, and alive
+    except (OSError, ValueError, KeyError):
+        return None
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=1.0):
+            return address
+    except OSError:
+        return None
+
+
+def announce(data: Path, address: str) -> None:
+    """Leaves the address for other commands; replaces what a server that died left."""
+    data.mkdir(parents=True, exist_ok=True)
+    path = data / f".{_FILE}.{os.getpid()}"
+    path.write_text(json.dumps({"address": address, "pid": os.getpid()}), encoding="utf-8")
+    path.replace(data / _FILE)
+
+
+def withdraw(data: Path) -> None:
+    """Removes the address that this process left."""
+    try:
+        document = json.loads((data / _FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    if document.get("pid") == os.getpid():
+        (data / _FILE).unlink(missing_ok=True)

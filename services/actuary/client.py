@@ -1,0 +1,320 @@
+"""The Python client: create a campaign, watch it, wait for it, take the results as Arrow or pandas.
+
+It speaks gRPC to a server and reads bulk data from the object store that the server names, since bulk data
+never crosses gRPC.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import grpc
+from google.protobuf import duration_pb2, json_format
+
+from actuary import errors, names
+from actuary.rpc import channels
+from actuary.v1 import (
+    campaign_pb2,
+    campaign_service_pb2,
+    campaign_service_pb2_grpc,
+    quote_pb2,
+    review_service_pb2_grpc,
+    sampler_service_pb2,
+    sampler_service_pb2_grpc,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "BUDGET_EXHAUSTED"})
+"""States that only a call can end."""
+
+DEFAULT_ADDRESS = "127.0.0.1:7411"
+
+
+class Client:
+    """A connection to a server.
+
+    Example:
+        >>> client = Client("127.0.0.1:7411")  # doctest: +SKIP
+        >>> campaign = client.create("my-campaign/campaign.yaml")  # doctest: +SKIP
+        >>> client.wait(campaign.name).results.corrected_accuracy  # doctest: +SKIP
+    """
+
+    def __init__(self, address: str = DEFAULT_ADDRESS) -> None:
+        self.address = address
+        self._channel = channels.channel(address)
+        self.campaigns = campaign_service_pb2_grpc.CampaignServiceStub(self._channel)
+        self.reviews = review_service_pb2_grpc.ReviewServiceStub(self._channel)
+        self.sampler = sampler_service_pb2_grpc.SamplerServiceStub(self._channel)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._channel.close()
+
+    def create(
+        self,
+        campaign: campaign_pb2.Campaign | Mapping[str, Any] | str | pathlib.Path,
+        *,
+        campaign_id: str = "",
+        request_id: str = "",
+        validate_only: bool = False,
+    ) -> campaign_pb2.Campaign:
+        """Creates a campaign.
+
+        Args:
+            campaign: a message, what campaign.yaml holds, or the path of a campaign.yaml; paths within that
+                file are relative to it, those of a mapping to where the server runs.
+            campaign_id: its id; by default the name of the file's folder, else one that the server makes.
+            request_id: of this call; the same one creates once.
+            validate_only: check and create nothing.
+
+        Raises:
+            errors.InvalidInputError: with every violation.
+            errors.AlreadyExistsError: the id is taken by another content.
+        """
+        if isinstance(campaign, str | pathlib.Path):
+            default_id, campaign = load(campaign)
+            campaign_id = campaign_id or default_id
+        message = campaign if isinstance(campaign, campaign_pb2.Campaign) else parse(campaign)
+        request = campaign_service_pb2.CreateCampaignRequest(
+            campaign=message, campaign_id=campaign_id, request_id=request_id, validate_only=validate_only
+        )
+        try:
+            return self._call(self.campaigns.CreateCampaign, request)
+        except errors.InvalidInputError as error:
+            raise _as_in_file(error) from error
+
+    def get(self, name: str) -> campaign_pb2.Campaign:
+        """Returns a campaign by its name or id."""
+        return self._call(
+            self.campaigns.GetCampaign, campaign_service_pb2.GetCampaignRequest(name=full_name(name))
+        )
+
+    def list(self) -> Iterator[campaign_pb2.Campaign]:
+        """Yields all campaigns, oldest first."""
+        token = ""
+        while True:
+            request = campaign_service_pb2.ListCampaignsRequest(page_size=1000, page_token=token)
+            page = self._call(self.campaigns.ListCampaigns, request)
+            yield from page.campaigns
+            token = page.next_page_token
+            if not token:
+                return
+
+    def watch(
+        self, name: str, *, min_interval_seconds: float = 1.0
+    ) -> Iterator[campaign_service_pb2.WatchCampaignResponse]:
+        """Yields the campaign as it changes, until nothing is left to do; mends a broken stream."""
+        interval = duration_pb2.Duration()
+        interval.FromTimedelta(datetime.timedelta(seconds=min_interval_seconds))
+        request = campaign_service_pb2.WatchCampaignRequest(name=full_name(name), min_interval=interval)
+        broken = 0
+        while True:
+            try:
+                for response in self.campaigns.WatchCampaign(request):
+                    broken = 0
+                    yield response
+            except grpc.RpcError as error:
+                broken += 1
+                mapped = channels.errors_from(error)
+                if not isinstance(mapped, errors.UnavailableError) or broken > 5:
+                    raise mapped from error
+            else:
+                return
+
+    def wait(self, name: str) -> campaign_pb2.Campaign:
+        """Blocks until the campaign needs nobody's work any more, and returns it."""
+        for _ in self.watch(name):
+            pass
+        return self.get(name)
+
+    def approve(self, name: str, etag: str = "") -> campaign_pb2.Campaign:
+        """Goes on after the quote."""
+        request = campaign_service_pb2.ApproveCampaignRequest(name=full_name(name), etag=etag)
+        return self._call(self.campaigns.ApproveCampaign, request)
+
+    def pause(self, name: str, etag: str = "") -> campaign_pb2.Campaign:
+        """Starts nothing new."""
+        request = campaign_service_pb2.PauseCampaignRequest(name=full_name(name), etag=etag)
+        return self._call(self.campaigns.PauseCampaign, request)
+
+    def resume(self, name: str, etag: str = "") -> campaign_pb2.Campaign:
+        """Goes on after a pause or a failure."""
+        request = campaign_service_pb2.ResumeCampaignRequest(name=full_name(name), etag=etag)
+        return self._call(self.campaigns.ResumeCampaign, request)
+
+    def cancel(self, name: str, etag: str = "") -> campaign_pb2.Campaign:
+        """Stops for good."""
+        request = campaign_service_pb2.CancelCampaignRequest(name=full_name(name), etag=etag)
+        return self._call(self.campaigns.CancelCampaign, request)
+
+    def top_up(
+        self, name: str, *, human_labels: int = 0, money_micros: int = 0, request_id: str
+    ) -> campaign_pb2.Campaign:
+        """Adds to the budget; the same `request_id` adds once."""
+        request = campaign_service_pb2.TopUpCampaignRequest(
+            name=full_name(name), human_labels=human_labels, money_micros=money_micros, request_id=request_id
+        )
+        return self._call(self.campaigns.TopUpCampaign, request)
+
+    def quote(self, name: str) -> quote_pb2.Quote:
+        """Returns what any budget would buy, as the pilot tells it.
+
+        Raises:
+            errors.PreconditionError: the pilot is not done yet.
+        """
+        quote = names.child(full_name(name), names.QUOTES, "quote-w0")
+        try:
+            found = self._call(self.sampler.GetQuote, sampler_service_pb2.GetQuoteRequest(name=quote))
+        except errors.NotFoundError as error:
+            stage = self.get(name).stage  # which tells a campaign that is not there from one without a quote
+            message = f"{full_name(name)} has no quote yet: it is at stage {stage!r} (actuary watch {name})"
+            raise errors.PreconditionError(message) from error
+        if not found.points:
+            message = f"{full_name(name)}: the quote is being made; ask again in a moment"
+            raise errors.PreconditionError(message)
+        return found
+
+    def export(self, name: str) -> pa.Table:
+        """Returns the finished data set as an Arrow table (schema EXPORT of the design).
+
+        Raises:
+            errors.PreconditionError: the campaign has no results yet.
+        """
+        from actuary.storage import artifacts, location, tables
+
+        results = self.get(name).results
+        if not results.export:
+            message = f"{full_name(name)} has no export yet: wait until it is done (actuary watch {name})"
+            raise errors.PreconditionError(message)
+        uri, key = split(results.export)
+        store = location.open_store(uri)
+        return tables.read_all(store, artifacts.read_manifest(store, key)[0])
+
+    def export_pandas(self, name: str) -> pd.DataFrame:
+        """Returns the finished data set as a pandas frame; pandas is an extra (`actuary[pandas]`)."""
+        return self.export(name).to_pandas()
+
+    def report(self, name: str, path: pathlib.Path) -> pathlib.Path:
+        """Writes the report to a file."""
+        from actuary.storage import location
+
+        results = self.get(name).results
+        if not results.report:
+            raise errors.PreconditionError(f"{full_name(name)} has no report yet: wait until it is done")
+        uri, key = split(results.report)
+        location.open_store(uri).fetch(key, path)
+        return path
+
+    @staticmethod
+    def _call(method: Callable[[Request], Response], request: Request) -> Response:
+        try:
+            return method(request)
+        except grpc.RpcError as error:
+            raise channels.errors_from(error) from error
+
+
+def full_name(name: str) -> str:
+    """Returns `campaigns/{id}` of a name or an id."""
+    return name if name.startswith("campaigns/") else names.campaign(name)
+
+
+def split(uri: str) -> tuple[str, str]:
+    """Splits a URI of an object into the store's and the key; a campaign's keys begin with `campaigns/`."""
+    store, separator, key = uri.partition("/campaigns/")
+    if not separator:
+        raise errors.InvalidInputError(f"expected the URI of a campaign's object, got {uri!r}")
+    return store, f"campaigns/{key}"
+
+
+def parse(form: Mapping[str, Any]) -> campaign_pb2.Campaign:
+    """Reads what campaign.yaml holds.
+
+    Raises:
+        errors.InvalidInputError: a field is unknown or of the wrong type; names it.
+    """
+    try:
+        return json_format.ParseDict(dict(form), campaign_pb2.Campaign())
+    except json_format.ParseError as error:
+        message = (
+            f"campaign: {error}. Fields and their meaning: `actuary init` writes a commented campaign.yaml"
+        )
+        raise errors.InvalidInputError(message) from error
+
+
+def load(path: str | pathlib.Path) -> tuple[str, dict[str, Any]]:
+    """Reads campaign.yaml; returns an id made of its folder's name, and what it holds, paths made absolute.
+
+    Args:
+        path: the file, or the folder that holds it.
+
+    Raises:
+        errors.InvalidInputError: no such file, or no YAML mapping.
+    """
+    import yaml
+
+    file = pathlib.Path(path)
+    if file.is_dir():
+        file = file / "campaign.yaml"
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        message = f"{file}: {error.strerror}. Expected a campaign.yaml, its folder, or a sample: digits"
+        raise errors.InvalidInputError(message) from error
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise errors.InvalidInputError(f"{file}: no YAML: {error}") from error
+    if not isinstance(document, dict):
+        raise errors.InvalidInputError(
+            f"{file}: expected a mapping (task:, data:, …), got {type(document).__name__}"
+        )
+    folder = file.parent.absolute()
+    _absolute(document.get("data"), folder)
+    for part in ("annotator", "critic"):
+        section = document.get(part)
+        if isinstance(section, dict):
+            _absolute(section.get("model"), folder)
+    return _id_of(folder.name if file.name == "campaign.yaml" else file.stem), document
+
+
+def _as_in_file(error: errors.InvalidInputError) -> errors.InvalidInputError:
+    """The violations of a request by the paths of campaign.yaml, which holds its `campaign`."""
+    if not error.violations:
+        return error
+    found = [
+        dataclasses.replace(violation, field=violation.field.removeprefix("campaign."))
+        for violation in error.violations
+    ]
+    return errors.InvalidInputError.of(found, reason=error.reason)
+
+
+def _absolute(section: object, folder: pathlib.Path) -> None:
+    """A path in the file is relative to the file, wherever the command is called."""
+    if isinstance(section, dict):
+        uri = section.get("uri")
+        if not isinstance(uri, str) or not uri:
+            return
+        if "://" not in uri and not uri.startswith("sample:") and not os.path.isabs(uri):
+            section["uri"] = str(folder / uri)
+
+
+def _id_of(text: str) -> str:
+    cleaned = "".join(c if c.isascii() and c.isalnum() else "-" for c in text.lower()).strip("-")
+    return cleaned[:63].strip("-") or "campaign"

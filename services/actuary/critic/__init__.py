@@ -1,0 +1,1 @@
+"""The critic service: prices the risk that a label is wrong."""

@@ -1,0 +1,1 @@
+"""Launching work, and what a launched process does: description, runner, harness, chunks, receipts."""

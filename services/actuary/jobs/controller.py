@@ -1,0 +1,216 @@
+"""The life of a Job, the same for every service: PENDING, launched, RUNNING, its artifact whole, SUCCEEDED.
+
+A step reads the row, looks at the runner, acts and writes the row once. Whatever dies is repeated: launching
+what runs is success, a manifest that exists is not written again, and a row is only changed by who has read
+its last version. What a Job's processes do is the service's `work.py`; how its work is cut, the service's
+planner.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import structlog
+
+from actuary import errors, failpoints, metrics
+from actuary.jobs import protocol, receipts
+from actuary.state import jobs as job_state
+from actuary.storage import artifacts, objects
+
+_log = structlog.get_logger("actuary.jobs")
+
+
+class Planner(Protocol):
+    """Turns a Job's row into what is launched; reads its inputs' manifests, writes nothing."""
+
+    def __call__(self, record: job_state.JobRecord) -> protocol.JobSpec:
+        """Returns the description of the Job's work.
+
+        Raises:
+            errors.ActuaryError: the Job cannot be done: an input is missing, a model cannot what is asked.
+        """
+        ...
+
+
+class Controller:
+    """Runs the Jobs of some kinds."""
+
+    def __init__(
+        self,
+        *,
+        jobs: job_state.Jobs,
+        store: objects.ObjectStore,
+        runner: protocol.Runner,
+        planners: Mapping[str, Planner],
+        clock: Callable[[], datetime.datetime],
+        code_version: str,
+    ) -> None:
+        """`planners` has one entry a kind; Jobs of other kinds are somebody else's."""
+        self._jobs = jobs
+        self._store = store
+        self._runner = runner
+        self._planners = planners
+        self._clock = clock
+        self._code_version = code_version
+
+    def step(self) -> None:
+        """Takes every Job of its kinds as far as it goes now."""
+        for kind in self._planners:
+            for record in self._jobs.open(kind):
+                try:
+                    self.step_one(record)
+                except errors.ConflictError as error:
+                    _log.warning(
+                        "job step put off", job=record.name, reason=error.reason, message=error.message
+                    )
+                except errors.UnavailableError as error:
+                    # it was retried for long: whoever watches has to hear why nothing moves
+                    _log.error(
+                        "job step put off", job=record.name, reason=error.reason, message=error.message
+                    )
+
+    def step_one(self, record: job_state.JobRecord) -> job_state.JobRecord:
+        """Reads, decides, acts and writes once."""
+        try:
+            after = self._after(record)
+        except errors.UnavailableError:
+            raise
+        except errors.ConflictError:
+            raise
+        except errors.ActuaryError as error:
+            self._runner.cancel(record.name)
+            after = self._ended(record, "FAILED", error=error_form(error))
+        if after == record:
+            return record
+        after = self._jobs.update(after, record.version)
+        if after.state != record.state:
+            _log.info("job", job=after.name, state=after.state, reason=(after.error or {}).get("reason"))
+        return after
+
+    def _after(self, record: job_state.JobRecord) -> job_state.JobRecord:
+        if record.cancel_requested:
+            self._runner.cancel(record.name)
+            return self._ended(record, "CANCELLED")
+        if artifacts.exists(self._store, record.artifact):
+            # a controller that died between the manifest and the row left this behind
+            return self._succeeded(record)
+        status = self._runner.status(record.name)
+        if record.state == "PENDING" or status is None:
+            return self._launched(record)
+        progress = self._progress(record, status)
+        if status.state == "running":
+            return dataclasses.replace(
+                record, progress=progress, cost_micros=int(progress.get("cost_micros", 0))
+            )
+        if status.state == "failed":
+            return self._ended(
+                dataclasses.replace(record, progress=progress), "FAILED", error=_failure(status)
+            )
+        spec = self._planners[record.kind](record)
+        receipts.finish(self._store, spec, self._code_version)
+        return self._succeeded(dataclasses.replace(record, progress=progress))
+
+    def _launched(self, record: job_state.JobRecord) -> job_state.JobRecord:
+        """Launches; the count of launches orders the attempts of a process over restarts of the runner."""
+        launches = int(record.progress.get("launches", 0)) + 1
+        spec = dataclasses.replace(self._planners[record.kind](record), launch=launches)
+        with failpoints.around("job.spec"):
+            uri = protocol.write(self._store, spec)
+        with failpoints.around("job.launch"):
+            self._runner.launch(spec, uri)
+        progress = {**record.progress, "launches": launches, "item_count": spec.item_count}
+        return dataclasses.replace(
+            record, state="RUNNING", start_time=record.start_time or self._clock(), progress=progress
+        )
+
+    def _progress(self, record: job_state.JobRecord, status: protocol.RunStatus) -> dict[str, Any]:
+        totals = self._jobs.totals(record.name)
+        counts = {key: int(value) for key, value in totals.get("outcome_counts", {}).items()}
+        progress = {
+            **record.progress,
+            **totals,
+            "outcome_counts": counts,
+            "item_count": int(record.progress.get("item_count", 0)) or int(totals.get("item_count", 0)),
+            "done_count": sum(counts.values()),
+            "restart_count": status.restarts,
+        }
+        _export(record.kind, record.progress, progress)
+        return progress
+
+    def _succeeded(self, record: job_state.JobRecord) -> job_state.JobRecord:
+        manifest, _ = artifacts.read_manifest(self._store, record.artifact)
+        items = int(manifest.parameters.get("item_count", sum(manifest.counts.values())))
+        progress = {
+            **record.progress,
+            "outcome_counts": dict(manifest.counts),
+            "item_count": items,
+            "done_count": items,
+            "results": manifest.parameters.get("results", {}),
+        }
+        _export(record.kind, record.progress, progress)
+        done = dataclasses.replace(record, progress=progress, cost_micros=manifest.cost_micros)
+        return self._ended(done, "SUCCEEDED")
+
+    def _ended(
+        self, record: job_state.JobRecord, state: str, *, error: dict[str, Any] | None = None
+    ) -> job_state.JobRecord:
+        now = self._clock()
+        return dataclasses.replace(
+            record, state=state, error=error, start_time=record.start_time or now, end_time=now
+        )
+
+
+def error_form(error: errors.ActuaryError) -> dict[str, Any]:
+    """Returns the form in which a row keeps an error."""
+    return {"code": error.code, "reason": error.reason, "message": error.message, "metadata": error.metadata}
+
+
+def _failure(status: protocol.RunStatus) -> dict[str, Any]:
+    failures = status.failed
+    if not failures:
+        return {
+            "code": "INTERNAL",
+            "reason": "WORKER_FAILED",
+            "message": "a process failed and left no reason",
+        }
+    first = failures[0]
+    if first.error is not None:
+        return dict(first.error)
+    more = f" ({len(failures) - 1} more indexes failed)" if len(failures) > 1 else ""
+    message = f"index {first.index}: {first.reason}{more}. Last lines: {first.log_tail}"
+    return {"code": "INTERNAL", "reason": "WORKER_FAILED", "message": message}
+
+
+def _export(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """Counts what was done since the row was written; the row survives, so that nothing counts twice."""
+    stage = "annotate" if kind == "annotation" else kind
+    items = 0
+    for outcome, count in _by_outcome(after).items():
+        more = count - _by_outcome(before).get(outcome, 0)
+        if more > 0:
+            metrics.ITEMS.labels(stage=stage, outcome=outcome).inc(more)
+            items += more
+
+    def since(name: str) -> float:
+        return max(0.0, float(after.get(name, 0)) - float(before.get(name, 0)))
+
+    for direction, name in (("in", "input_token_count"), ("out", "output_token_count")):
+        metrics.TOKENS.labels(stage=stage, direction=direction).inc(since(name))
+    metrics.JOB_RESTARTS.labels(stage=stage).inc(since("restart_count"))
+    if items and since("seconds"):
+        metrics.ITEM_SECONDS.labels(stage=stage).observe(since("seconds") / items)
+    for reason, count in after.get("retry_counts", {}).items():
+        more = count - before.get("retry_counts", {}).get(reason, 0)
+        metrics.RETRIES.labels(reason=metrics.retry_reason(reason)).inc(max(0, more))
+
+
+def _by_outcome(progress: Mapping[str, Any]) -> dict[str, int]:
+    """Items by outcome; what has no outcome (rows planned, trials) counts as LABELLED."""
+    found: dict[str, int] = {}
+    for outcome, count in progress.get("outcome_counts", {}).items():
+        name = outcome if outcome in metrics.OUTCOMES else "LABELLED"
+        found[name] = found.get(name, 0) + int(count)
+    return found

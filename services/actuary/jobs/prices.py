@@ -1,0 +1,53 @@
+"""What work costs: integer micro-dollars an item, so that sums are exact and the same in any order.
+
+Each item's tokens are rounded up to a whole micro-dollar, and so is its share of a GPU. Rounding up keeps
+the worst case of a sum the sum of worst cases; it overstates by less than two millionths of a dollar an item.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+_TOKENS = 1000
+_SECONDS_AN_HOUR = 3600
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """Prices of a model, in micro-dollars."""
+
+    input_micros_per_1000_tokens: int = 0
+    output_micros_per_1000_tokens: int = 0
+    gpu_hour_micros: int = 0
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Self:
+        """Reads the JSON form of a message, in which 64-bit integers are text."""
+        return cls(**{name: int(value) for name, value in fields.items()})
+
+    def cost_micros(
+        self,
+        tokens_in: npt.NDArray[np.int64],
+        tokens_out: npt.NDArray[np.int64],
+        compute_seconds: npt.NDArray[np.float64] | float = 0.0,
+    ) -> npt.NDArray[np.int64]:
+        """Cost of each item, rounded up.
+
+        >>> import numpy as np
+        >>> prices = Prices(input_micros_per_1000_tokens=3, output_micros_per_1000_tokens=15)
+        >>> prices.cost_micros(np.array([1000, 1]), np.array([0, 100])).tolist()
+        [3, 2]
+        """
+        thousandths = (
+            tokens_in * self.input_micros_per_1000_tokens + tokens_out * self.output_micros_per_1000_tokens
+        )
+        cost = -(-thousandths // _TOKENS)
+        if self.gpu_hour_micros:
+            share = np.asarray(compute_seconds) * (self.gpu_hour_micros / _SECONDS_AN_HOUR)
+            cost = cost + np.ceil(share).astype(np.int64)
+        return cost.astype(np.int64)

@@ -1,0 +1,1 @@
+"""Calling models: one Protocol, prompts, a window of concurrency and the models that run in process."""

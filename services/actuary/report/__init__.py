@@ -1,0 +1,1 @@
+"""Values in, one self-contained HTML file out; knows no service and no store."""

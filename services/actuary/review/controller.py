@@ -1,0 +1,77 @@
+"""What happens to a batch by itself: answers are flushed, played reviewers answer, the batch closes.
+
+One step at a time, under a lease in the database, so that any number of replicas may run; a step that dies
+is simply made again. The controller has no thread of its own: the service calls `step_all` in a loop.
+"""
+
+from __future__ import annotations
+
+from actuary import errors, metrics
+from actuary.review import desk as desks
+from actuary.review import replay
+from actuary.state import leases, reviews
+
+
+class Controller:
+    """Steps every unfinished batch."""
+
+    def __init__(self, desk: desks.Desk, held: leases.Leases, holder: str) -> None:
+        self._desk = desk
+        self._leases = held
+        self._holder = holder
+        self._replays: dict[str, replay.Replay] = {}
+        self._queues: dict[str, tuple[int, int]] = {}
+
+    def step_all(self) -> bool:
+        """One step for each batch that this controller gets the lease of; whether anything happened.
+
+        Raises:
+            UnavailableError: The store or the database does not answer; try again later.
+        """
+        acted = False
+        self._queues.clear()
+        for record in self._desk.unfinished():
+            name = f"review/{record.name}"
+            lease = self._leases.acquire(name, self._holder, self._desk.settings.controller_seconds)
+            if lease is not None:
+                acted = self.step(record.name) or acted
+        metrics.QUEUE_TASKS.labels(state="open").set(sum(waiting for waiting, _ in self._queues.values()))
+        metrics.QUEUE_TASKS.labels(state="held").set(sum(held for _, held in self._queues.values()))
+        return acted
+
+    def step(self, name: str) -> bool:
+        """One step of one batch: read, decide, act; whether anything happened.
+
+        An error that retrying cannot mend ends the batch as FAILED with its message.
+        """
+        try:
+            return self._step(self._desk.progress(name))
+        except (errors.UnavailableError, errors.ExhaustedError, errors.ConflictError):
+            raise
+        except errors.ActuaryError as error:
+            self._desk.fail(name, error)
+            return True
+        finally:
+            if self._desk.get(name).state in reviews.FINAL:
+                self._replays.pop(name, None)
+
+    def _step(self, progress: desks.Progress) -> bool:
+        record = progress.record
+        if record.state in reviews.FINAL:
+            return False
+        self._queues[record.name] = (progress.open_tasks, progress.held_tasks)
+        if record.stop:
+            self._desk.finish(record.name)
+            return True
+        if progress.complete:
+            self._desk.close(record.name)
+            return True
+        if record.spec["mode"] == "replay":
+            if record.name not in self._replays:
+                self._replays[record.name] = replay.Replay(self._desk, record.name)
+            if not self._replays[record.name].play():
+                # Nobody who may answer is left; a hold of a reviewer who died would have been taken up again.
+                self._desk.close(record.name)
+            self._desk.flush(record.name)
+            return True
+        return self._desk.flush(record.name) > 0

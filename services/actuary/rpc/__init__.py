@@ -1,0 +1,1 @@
+"""How Actuary speaks gRPC: servers, channels, rules of fields, errors as statuses, Jobs as resources."""

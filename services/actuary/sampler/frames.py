@@ -1,0 +1,187 @@
+"""A campaign's pool as columns of numbers, joined by item id inside each shard.
+
+What rules, draws and estimates need of an item are a dozen numbers, so a million items are some tens of
+megabytes; texts and images stay where they are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from actuary import errors
+from actuary.storage import artifacts, objects, tables
+
+Floats = npt.NDArray[np.float64]
+Longs = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """N items of the pool, in the order of shards and ids. K classes."""
+
+    ids: pa.Array
+    """Item ids, [N]."""
+    shard: Longs
+    """Shard of each item, [N]."""
+    u: Floats
+    """Permanent random numbers in (0, 1), [N]."""
+    outcome: pa.Array
+    """Outcome of the annotation, [N]; null where there is none."""
+    label: Longs
+    """Machine label as an index into the classes, [N]; -1 without one."""
+    confidence: Floats
+    """The annotator's confidence, [N]; NaN where none was given."""
+    probabilities: Floats
+    """The annotator's class probabilities, [N, K]; rows of NaN where none were given."""
+    raw_score: Floats
+    """The critic's score, [N]; NaN where there is none."""
+
+    @property
+    def size(self) -> int:
+        """N."""
+        return len(self.u)
+
+    @property
+    def labelled(self) -> Bools:
+        """Which items have a machine label, [N]."""
+        return self.label >= 0
+
+
+def load(
+    store: objects.ObjectStore,
+    *,
+    items: str,
+    annotations: Sequence[str],
+    critiques: Sequence[str],
+    classes: Sequence[str],
+    keep: pa.Array | None = None,
+) -> Frame:
+    """Reads the pool; with `keep`, only the items of these ids.
+
+    Raises:
+        errors.DataLossError: a shard is damaged, or a label is none of the classes.
+    """
+    manifest = artifacts.read_manifest(store, items)[0]
+    annotated = [artifacts.read_manifest(store, uri)[0] for uri in annotations]
+    critiqued = [artifacts.read_manifest(store, uri)[0] for uri in critiques]
+    pieces = []
+    for shard in range(manifest.shards):
+        table = tables.read_shard(store, manifest, shard, ["item_id", "split", "u"])
+        table = table.filter(pc.equal(table["split"], "pool"))
+        if keep is not None:
+            table = table.filter(pc.is_in(table["item_id"], value_set=keep))
+        if table.num_rows == 0:
+            continue
+        ids = table["item_id"].combine_chunks()
+        frame = _blank(ids, shard, table["u"].to_numpy(), len(classes))
+        if annotated:
+            columns = ["item_id", "outcome", "label", "confidence", "probabilities"]
+            frame = _annotated(frame, tables.read_shard(store, annotated, shard, columns), classes)
+        if critiqued:
+            columns = ["item_id", "outcome", "raw_score"]
+            frame = _critiqued(frame, tables.read_shard(store, critiqued, shard, columns))
+        pieces.append(frame)
+    return _joined(pieces, len(classes))
+
+
+def sharded(store: objects.ObjectStore, manifest: artifacts.Manifest) -> pa.Table:
+    """Reads a whole table with one column more: `shard`, of every row."""
+    pieces = []
+    for ref in manifest.objects:
+        with tables.open_shard(store, ref, table=manifest.table) as reader:
+            piece = reader.read()
+        number = pa.array(np.full(piece.num_rows, ref.shard, dtype=np.int64))
+        pieces.append(piece.replace_schema_metadata(None).append_column("shard", number))
+    if not pieces:
+        raise errors.DataLossError(f"{manifest.uri}: expected at least one shard, got none")
+    return pa.concat_tables(pieces)
+
+
+def indices(ids: pa.Array, of: pa.Array | pa.ChunkedArray) -> Longs:
+    """Returns where each of `of` stands in `ids`; -1 where it does not."""
+    flat = of.combine_chunks() if isinstance(of, pa.ChunkedArray) else of
+    at = pc.fill_null(pc.index_in(flat, value_set=ids), -1)
+    return np.asarray(at.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def _blank(ids: pa.Array, shard: int, u: Floats, classes: int) -> Frame:
+    size = len(ids)
+    return Frame(
+        ids=ids,
+        shard=np.full(size, shard, dtype=np.int64),
+        u=u,
+        outcome=pa.nulls(size, pa.string()),
+        label=np.full(size, -1, dtype=np.int64),
+        confidence=np.full(size, np.nan),
+        probabilities=np.full((size, classes), np.nan),
+        raw_score=np.full(size, np.nan),
+    )
+
+
+def _annotated(frame: Frame, table: pa.Table, classes: Sequence[str]) -> Frame:
+    at = indices(table["item_id"].combine_chunks(), frame.ids)
+    # an item without a row takes null everywhere
+    rows = table.take(pa.array(np.where(at < 0, 0, at), mask=at < 0)) if table.num_rows else None
+    if rows is None:
+        return frame
+    names = rows["label"].combine_chunks()
+    label = indices(pa.array(classes, pa.string()), names)
+    strange = pc.and_(pc.is_valid(names), pa.array(label < 0))
+    if pc.any(strange).as_py():
+        first = names.filter(strange)[0].as_py()
+        raise errors.DataLossError(f"annotations hold the label {first!r}, which is none of {list(classes)}")
+    return dataclasses.replace(
+        frame,
+        outcome=rows["outcome"].combine_chunks(),
+        label=label,
+        confidence=_numbers(rows["confidence"]),
+        probabilities=matrix(rows["probabilities"], len(classes)),
+    )
+
+
+def _critiqued(frame: Frame, table: pa.Table) -> Frame:
+    if table.num_rows == 0:
+        return frame
+    at = indices(table["item_id"].combine_chunks(), frame.ids)
+    rows = table.take(pa.array(np.where(at < 0, 0, at), mask=at < 0))
+    return dataclasses.replace(frame, raw_score=_numbers(rows["raw_score"]))
+
+
+def _numbers(column: pa.ChunkedArray) -> Floats:
+    filled = pc.fill_null(column.combine_chunks().cast(pa.float64()), np.nan)
+    return np.asarray(filled.to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def matrix(column: pa.ChunkedArray, width: int) -> Floats:
+    """Turns lists of `width` numbers into rows; rows of NaN where a list is null."""
+    flat = column.combine_chunks()
+    out = np.full((len(flat), width), np.nan)
+    valid = pc.is_valid(flat).to_numpy(zero_copy_only=False)
+    if valid.any():
+        kept = flat.filter(pa.array(valid))
+        values = kept.flatten().to_numpy(zero_copy_only=False)
+        if len(values) == width * len(kept):
+            out[valid] = values.reshape(len(kept), width)
+    return out
+
+
+def _joined(pieces: Sequence[Frame], classes: int) -> Frame:
+    if not pieces:
+        return _blank(pa.array([], pa.string()), 0, np.empty(0), classes)
+    return Frame(
+        ids=pa.chunked_array([piece.ids for piece in pieces]).combine_chunks(),
+        shard=np.concatenate([piece.shard for piece in pieces]),
+        u=np.concatenate([piece.u for piece in pieces]),
+        outcome=pa.chunked_array([piece.outcome.cast(pa.string()) for piece in pieces]).combine_chunks(),
+        label=np.concatenate([piece.label for piece in pieces]),
+        confidence=np.concatenate([piece.confidence for piece in pieces]),
+        probabilities=np.concatenate([piece.probabilities for piece in pieces]),
+        raw_score=np.concatenate([piece.raw_score for piece in pieces]),
+    )

@@ -1,0 +1,87 @@
+"""From the pilot to the curve of quality against budget. Pure; the mathematics is `stats.quote`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from actuary import errors
+from actuary.sampler import risking
+from actuary.stats import intervals, quote
+
+POINTS = 20
+"""Budgets along the curve, besides the one that was asked for."""
+
+
+def quote_points(
+    model: risking.Model,
+    *,
+    items: int,
+    pilot: int,
+    labels: int,
+    audit: int,
+    rule: str,
+    beta: float,
+    label_micros: int,
+    machine_micros: int,
+) -> dict[str, Any]:
+    """Forecasts the corrected labels' accuracy along a grid of budgets.
+
+    Args:
+        model: the calibrated critic with the pilot's rows.
+        items: items to label, N.
+        pilot: labels that the pilot has used.
+        labels: the budget that the campaign asked for; always among the points.
+        audit: labels of the uniform audit.
+        rule: the rule that would spend the rest.
+        beta: steepness of the exponential rule.
+        label_micros: price of a label.
+        machine_micros: what the models will have cost, as the pilot tells it.
+
+    Returns:
+        The output fields of the message `Quote`, in JSON form.
+
+    Raises:
+        errors.PreconditionError: nobody labelled any of the pilot.
+    """
+    n = model.items
+    if n == 0:
+        message = "the pilot has no labelled item with a machine label: nothing can be quoted from it"
+        raise errors.PreconditionError(message, reason="NO_PILOT")
+    least, most = max(n, pilot), max(items, n)
+    grid = np.unique(np.append(np.linspace(least, most, POINTS).round(), min(max(labels, least), most)))
+    # labels of the pilot that gave no label are spent all the same: they count as budget, not as information
+    lost = least - n
+    budgets = [int(b) - lost for b in grid]
+    points = quote.curve(
+        model.wrong,
+        model.eps,
+        most,
+        budgets,
+        quote.Plan(rule=rule, audit=min(audit, most), beta=beta),  # type: ignore[arg-type]
+        model.alpha,
+    )
+    found = int(model.wrong.sum())
+    bounds = intervals.clopper_pearson(found, n, model.alpha)
+    return {
+        "points": [
+            {
+                "human_labels": str(point.labels + lost),
+                "money_micros": str((point.labels + lost) * label_micros + machine_micros),
+                "corrected_accuracy": {
+                    "estimate": point.accuracy,
+                    "low": point.low,
+                    "high": point.high,
+                    "method": point.method,
+                },
+            }
+            for point in points
+        ],
+        "machine_accuracy": {
+            "estimate": 1.0 - found / n,
+            "low": 1.0 - bounds.high,
+            "high": 1.0 - bounds.low,
+            "method": "clopper-pearson",
+        },
+    }

@@ -1,0 +1,318 @@
+"""What the sampler's Jobs do in their process: fit the risk model, quote, plan, estimate.
+
+Each reads artifacts, calls the pure decisions of `risking`, `planning`, `estimating` and writes one artifact.
+Chance comes from the campaign's key alone, so a Job that dies and is repeated writes the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from actuary import errors
+from actuary.jobs import worker
+from actuary.sampler import estimating, frames, people, planning, quoting, risking
+from actuary.stats import estimates, prn
+from actuary.storage import artifacts, schemas, tables
+
+
+class FitRisk:
+    """Task `risk`: calibrates the critic on the pilot; the artifact is one JSON file."""
+
+    def run(self, context: worker.WorkContext) -> None:
+        """Fits, measures out of fold, writes."""
+        spec = context.spec.parameters
+        classes = list(spec["classes"])
+        resolved = people.resolved(context.store, spec["resolved"], classes)
+        frame = frames.load(
+            context.store,
+            items=spec["items"],
+            annotations=spec["annotations"],
+            critiques=spec["critiques"],
+            classes=classes,
+            keep=resolved.ids,
+        )
+        key = prn.project_key(int(spec.get("seed", 0)))
+        label = resolved.of(frame.ids)
+        model = risking.fit(frame, label, key, 1.0 - float(spec.get("confidence_level", 0.95)))
+        ref = context.write_file("risk.json", model.to_json())
+        context.finish(
+            objects=(ref,), counts={"labelled": model.items}, parameters={"results": model.figures()}
+        )
+
+
+class MakeQuote:
+    """Task `quote`: what any budget would buy."""
+
+    def run(self, context: worker.WorkContext) -> None:
+        """Forecasts along a grid of budgets, writes the points."""
+        spec = context.spec.parameters
+        model = read_model(context, spec["risk_model"])
+        budget, sampling = spec["budget"], spec.get("sampling", {})
+        quoted = quoting.quote_points(
+            model,
+            items=int(spec["item_count"]),
+            pilot=int(sampling.get("pilot_items", model.items)),
+            labels=int(budget["human_labels"]),
+            audit=int(sampling.get("audit_items", 0)),
+            rule=sampling.get("rule", "threshold"),
+            beta=float(sampling.get("beta", 10.0)),
+            label_micros=int(budget.get("human_label_micros", 0)),
+            machine_micros=int(spec.get("machine_micros", 0)),
+        )
+        ref = context.write_file("quote.json", json.dumps(quoted, sort_keys=True).encode())
+        context.finish(
+            objects=(ref,), counts={"points": len(quoted["points"])}, parameters={"results": quoted}
+        )
+
+
+class MakePlan:
+    """Task `plan`: draws a wave; from wave 1 on it first freezes labels and risks."""
+
+    def run(self, context: worker.WorkContext) -> None:
+        """Draws and writes the plan; its shards are those of the items."""
+        spec = context.spec.parameters
+        wave = int(spec.get("wave", 0))
+        key = prn.project_key(int(spec.get("seed", 0)))
+        sampling = spec.get("sampling", {})
+        wishes = planning.Wishes(
+            wave=wave,
+            labels=int(spec.get("label_count", 0)),
+            audit=int(sampling.get("audit_items", 0)),
+            rule=sampling.get("rule", "threshold"),
+            beta=float(sampling.get("beta", 10.0)),
+            failed_share=float(sampling.get("failed_share", 0.25)),
+            double_share=float(spec.get("double_share", 0.0)),
+            key=key,
+        )
+        classes = list(spec.get("classes", []))
+        frame = frames.load(
+            context.store,
+            items=spec["items"],
+            annotations=spec.get("annotations", []),
+            critiques=spec.get("critiques", []),
+            classes=classes,
+        )
+        names = pa.array(classes, pa.string())
+        if wave == 0:
+            rows = planning.pilot(frame, wishes)
+            label = pa.nulls(frame.size, pa.string())
+            results: dict[str, Any] = {}
+        else:
+            risks = self._risks(context, spec, frame, classes, key)
+            earlier = people.waves(
+                context.store, spec["earlier_plans"], spec.get("earlier_resolved", []), classes
+            )
+            known = people.labels(earlier, frame.ids) >= 0
+            pilot_tau = float(
+                artifacts.read_manifest(context.store, spec["earlier_plans"][0])[0].parameters["design"][
+                    "tau"
+                ]
+            )
+            rows = planning.wave(frame, risks.risk, known, pilot_tau, wishes)
+            label = names.take(pa.array(risks.final, mask=risks.final < 0))
+            results = {
+                "risks": f"{context.spec.artifact}/risks" if wave == 1 else spec["earlier_risks"],
+                "flipped_count": int((risks.final != frame.label).sum()),
+            }
+        planned = planning.table(frame, rows, wishes, label, int(spec.get("human_label_micros", 0)))
+        items = artifacts.read_manifest(context.store, spec["items"])[0]
+        refs = write_shards(context, context.spec.artifact, planned, schemas.PLAN)
+        artifacts.write_manifest(
+            context.store,
+            artifacts.Manifest(
+                uri=context.spec.artifact,
+                table="plan",
+                version=schemas.version_of(schemas.PLAN),
+                objects=refs,
+                parents=context.parents(),
+                parameters={
+                    "wave": wave,
+                    "item_count": planned.num_rows,
+                    "design": {"rule": wishes.rule, "seed": str(spec.get("seed", 0)), **rows.constants},
+                    "results": {**results, "stratum_counts": rows.counts(), "notes": rows.notes},
+                },
+                code_version=context.code_version,
+                counts={"planned": planned.num_rows},
+                shards=items.shards,
+            ),
+        )
+
+    def _risks(
+        self,
+        context: worker.WorkContext,
+        spec: Mapping[str, Any],
+        frame: frames.Frame,
+        classes: list[str],
+        key: bytes,
+    ) -> risking.Risks:
+        """Prices every label; wave 1 writes them for good, later waves read what it wrote."""
+        if spec.get("earlier_risks"):
+            manifest = artifacts.read_manifest(context.store, spec["earlier_risks"])[0]
+            return risking.read(frames.sharded(context.store, manifest), frame.ids, classes)
+        model = read_model(context, spec["risk_model"])
+        risks = risking.price(frame, model, key)
+        uri = f"{context.spec.artifact}/risks"
+        table = risking.table(frame, risks, classes)
+        items = artifacts.read_manifest(context.store, spec["items"])[0]
+        artifacts.write_manifest(
+            context.store,
+            artifacts.Manifest(
+                uri=uri,
+                table="risks",
+                version=schemas.version_of(schemas.RISKS),
+                objects=write_shards(context, uri, table, schemas.RISKS),
+                parents=context.parents(),
+                parameters={"flips": risks.flips},
+                code_version=context.code_version,
+                counts={"priced": frame.size},
+                shards=items.shards,
+            ),
+        )
+        return risks
+
+
+class MakeEstimate:
+    """Task `estimate`: both accuracies, and the weight of every human label."""
+
+    def run(self, context: worker.WorkContext) -> None:
+        """Estimates and writes the table of weights; the figures stand in the manifest."""
+        spec = context.spec.parameters
+        classes = list(spec["classes"])
+        waves = people.waves(context.store, spec["plans"], spec["resolved"], classes)
+        manifest = artifacts.read_manifest(context.store, spec["risks"])[0]
+        table = frames.sharded(context.store, manifest)
+        ids = table["item_id"].combine_chunks()
+        risks = risking.read(table, ids, classes)
+        labelled = np.flatnonzero(risks.machine >= 0)
+        population = estimating.Population(
+            ids=ids.take(pa.array(labelled)),
+            machine=risks.machine[labelled],
+            final=risks.final[labelled],
+            machine_risk=risks.machine_risk[labelled],
+            risk=risks.risk[labelled],
+        )
+        failed = [(wave, wave.of("failed") & wave.labelled) for wave in waves]
+        failed_labelled = sum(int(rows.sum()) for _, rows in failed)
+        try:
+            outcome = estimating.estimate(
+                population,
+                waves,
+                prn.project_key(int(spec.get("seed", 0))),
+                1.0 - float(spec.get("confidence_level", 0.95)),
+                failed_labelled=failed_labelled,
+            )
+        except ValueError as error:
+            message = (
+                f"{context.spec.name}: no estimate from {sum(len(w.label) for w in waves)} planned items: "
+            )
+            raise errors.PreconditionError(message + str(error), reason="NO_ESTIMATE") from error
+        weights = self._weights(waves, outcome, classes, ids, table)
+        without = len(ids) - len(labelled) - failed_labelled
+        refs = write_shards(context, context.spec.artifact, weights, schemas.WEIGHTS)
+        artifacts.write_manifest(
+            context.store,
+            artifacts.Manifest(
+                uri=context.spec.artifact,
+                table="weights",
+                version=schemas.version_of(schemas.WEIGHTS),
+                objects=refs,
+                parents=context.parents(),
+                parameters={
+                    "item_count": weights.num_rows,
+                    "design": outcome.design.to_record(),
+                    "results": {
+                        "machine_accuracy": interval(outcome.machine),
+                        "corrected_accuracy": interval(outcome.corrected),
+                        "unlabelled_rate": without / len(ids) if len(ids) else 0.0,
+                        "notes": list(outcome.notes),
+                    },
+                },
+                code_version=context.code_version,
+                counts={"weights": weights.num_rows},
+                shards=manifest.shards,
+            ),
+        )
+
+    def _weights(
+        self,
+        waves: list[people.Wave],
+        outcome: estimating.Outcome,
+        classes: list[str],
+        ids: pa.Array,
+        risks: pa.Table,
+    ) -> pa.Table:
+        """One row a planned item: the one that was labelled, where an item was planned twice."""
+        used = {
+            item: (float(pi) if np.isfinite(pi) else None, float(g))
+            for item, pi, g in zip(outcome.ids.to_pylist(), outcome.pi, outcome.g, strict=True)
+        }
+        rows: dict[str, dict[str, Any]] = {}
+        for wave in waves:
+            strata = wave.stratum.to_pylist()
+            for place, item in enumerate(wave.ids.to_pylist()):
+                label = int(wave.label[place])
+                if item in rows and rows[item]["label"] is not None:
+                    continue
+                pi, g = used.get(item, (None, 0.0)) if label >= 0 else (None, 0.0)
+                if strata[place] == "failed" and label >= 0:
+                    g = 1.0  # nothing but people's word is known of it, and it stands for itself
+                rows[item] = {
+                    "item_id": item,
+                    "wave": wave.number,
+                    "stratum": strata[place],
+                    "label": classes[label] if label >= 0 else None,
+                    "pi": pi,
+                    "g": g,
+                }
+        schema = schemas.WEIGHTS
+        found = pa.Table.from_pylist(list(rows.values()), schema=schema.remove_metadata())
+        shard = risks["shard"].to_numpy()
+        at = frames.indices(ids, found["item_id"].combine_chunks())
+        found = found.append_column("shard", pa.array(shard[at]))
+        return found.sort_by([("shard", "ascending"), ("item_id", "ascending")])
+
+
+def write_shards(
+    context: worker.WorkContext, uri: str, table: pa.Table, schema: pa.Schema
+) -> tuple[tables.ObjectRef, ...]:
+    """Writes a table that is sorted by its column `shard`, one object a shard that has rows."""
+    shard = table["shard"].to_numpy()
+    rows = table.select(schema.names)
+    refs = []
+    for number in np.unique(shard):
+        first, last = np.searchsorted(shard, [number, number + 1])
+        key = tables.shard_key(uri, int(number))
+        refs.append(
+            tables.write_table(context.store, key, rows.slice(first, last - first), schema, shard=int(number))
+        )
+    return tuple(refs)
+
+
+def read_model(context: worker.WorkContext, uri: str) -> risking.Model:
+    """Reads the artifact of a risk model."""
+    manifest = artifacts.read_manifest(context.store, uri)[0]
+    return risking.Model.from_json(tables.read_file(context.store, manifest.objects[0]))
+
+
+def interval(estimate: estimates.Estimate) -> dict[str, Any]:
+    """Returns the JSON form of the message `Interval`."""
+    return {
+        "estimate": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "method": estimate.method,
+    }
+
+
+TASKS: Mapping[str, worker.Task] = {
+    "risk": FitRisk(),
+    "quote": MakeQuote(),
+    "plan": MakePlan(),
+    "estimate": MakeEstimate(),
+}
+"""By kind of Job."""

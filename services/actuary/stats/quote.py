@@ -1,0 +1,155 @@
+"""Quotes: what a budget would buy, told from the pilot before the bulk of it is spent.
+
+The pilot is a small picture of the population: n items with known d and with risks ε that did not see them.
+A rule that will review a share f of the population would review a share f of the pilot; what it leaves
+unreviewed,
+
+    z_i(b) = d_i (1 - π_b(i)),
+
+has a mean that estimates the errors left per item, and bounded variables have intervals that hold for small n
+(algorithms.md 8.10). A quote is a forecast: it supposes that risks rank new items as they rank the pilot's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from actuary.stats import checks, intervals, rules
+
+Rule = Literal["uniform", "normalised", "exponential", "threshold"]
+RULES: tuple[Rule, ...] = ("uniform", "normalised", "exponential", "threshold")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How a budget would be spent after the pilot."""
+
+    rule: Rule
+    audit: int = 0
+    """K, labels of the uniform audit; paid before the rule gets anything."""
+    beta: float = 10.0
+    """β of the exponential rule."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """What one budget would buy."""
+
+    labels: int
+    """Human labels, pilot included."""
+    accuracy: float
+    """Forecast accuracy of the corrected labels."""
+    low: float
+    high: float
+    method: intervals.Method
+
+
+def curve(
+    err: npt.ArrayLike,
+    eps: npt.ArrayLike,
+    items: int,
+    budgets: Sequence[int],
+    plan: Plan,
+    alpha: float = 0.05,
+) -> tuple[Point, ...]:
+    """Forecasts the accuracy after correction at several budgets.
+
+    With budget b: K audit labels go to a share a = K/(N - n) of the items outside the pilot, the rule
+    reviews a share f of the others, π = a + (1 - a) π_rule, and accuracy = 1 - (N - n)/N mean z. Each point
+    holds by itself at level 1 - α; the curve as a whole does not.
+
+    Args:
+        err: d of the pilot, shape [n], in random order (that of its draw; ties of ε are broken by it).
+        eps: out-of-fold ε of the pilot, shape [n], in [0, 1].
+        items: N, items with a machine label, pilot included.
+        budgets: b, human labels in all, each in [n, N].
+        plan: how they would be spent.
+        alpha: α in (0, 1); two-sided, a point.
+
+    Returns:
+        Points in the order of the budgets.
+
+    Raises:
+        BudgetInfeasible: a budget below the pilot, which is spent already.
+        ValueError: an empty pilot, risks outside [0, 1], a budget above N, an unknown rule, or α outside
+            (0, 1).
+
+    References:
+        algorithms.md 8.10; intervals: Clopper and Pearson (1934), Waudby-Smith and Ramdas (2023).
+
+    >>> err, eps = [True] * 15 + [False] * 45, [0.9] * 15 + [0.1] * 45
+    >>> points = curve(err, eps, 1060, [60, 310, 1060], Plan(rule="threshold"))
+    >>> [round(point.accuracy, 3) for point in points]
+    [0.764, 1.0, 1.0]
+    """
+    wrong = checks.flags("err", err)
+    risk = checks.risks("eps", eps, size=wrong.size)
+    checks.share("alpha", alpha)
+    if plan.rule not in RULES:
+        raise ValueError(f"rule: expected one of {', '.join(RULES)}, got {plan.rule!r}")
+    items = checks.count("items", items, wrong.size, 2**62)
+    checks.count("audit", plan.audit, 0, items)
+    return tuple(_point(wrong, risk, items, budget, plan, alpha) for budget in budgets)
+
+
+def _point(
+    wrong: checks.Booleans, eps: checks.Floats, items: int, budget: int, plan: Plan, alpha: float
+) -> Point:
+    n = wrong.size
+    if budget < n:
+        raise checks.BudgetInfeasible(
+            f"budget: expected at least the pilot's {n} labels, which are spent, got {budget}", min_budget=n
+        )
+    budget = checks.count("budget", budget, n, items)
+    rest = items - n
+    audited = min(plan.audit, budget - n)
+    if budget == items:
+        return Point(labels=budget, accuracy=1.0, low=1.0, high=1.0, method="exact")
+    a = audited / rest
+    f = (budget - n - audited) / (rest - audited)
+    left = (1.0 - a) * (1.0 - f)
+    mean, low, high, method = _unreviewed_errors(wrong, eps, f, plan, alpha)
+    scale = rest / items
+    return Point(
+        labels=budget,
+        accuracy=1.0 - scale * (1.0 - a) * mean,
+        low=1.0 - scale * min((1.0 - a) * high, left),
+        high=1.0 - scale * (1.0 - a) * low,
+        method=method,
+    )
+
+
+def _unreviewed_errors(
+    wrong: checks.Booleans, eps: checks.Floats, f: float, plan: Plan, alpha: float
+) -> tuple[float, float, float, intervals.Method]:
+    """Mean of d (1 - π_rule) when the rule reviews the share f < 1, with its bounds."""
+    n = wrong.size
+    if plan.rule == "threshold":
+        # f n is no whole number: the bounds review fewer, or more, than the share; the forecast interpolates.
+        order = np.argsort(-eps, kind="stable")
+        left = wrong.sum() - np.concatenate([[0], np.cumsum(wrong[order])])
+        fewer, more = math.floor(f * n), math.ceil(f * n)
+        mean = float(np.interp(f * n, np.arange(n + 1), left)) / n
+        high = intervals.clopper_pearson(int(left[fewer]), n, alpha).high
+        low = intervals.clopper_pearson(int(left[more]), n, alpha).low
+        return mean, low, high, "clopper-pearson"
+    pi = _probabilities(eps, f, plan)
+    z = wrong * (1.0 - pi)
+    interval, method = intervals.bounded_mean(z, float(1.0 - pi.min()), alpha)
+    return float(z.mean()), interval.low, interval.high, method
+
+
+def _probabilities(eps: checks.Floats, f: float, plan: Plan) -> checks.Floats:
+    if f == 0.0:
+        return np.zeros(eps.size)
+    if plan.rule == "uniform":
+        return rules.pi_uniform(eps.size, f * eps.size).pi
+    if plan.rule == "normalised":
+        return rules.pi_normalised(eps, f * eps.size).pi
+    return rules.pi_exponential(eps, f * eps.size, plan.beta).pi

@@ -1,0 +1,1 @@
+"""Objects and tables: stores, schemas, Parquet shards, manifests and what removes leftovers."""

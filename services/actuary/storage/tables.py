@@ -1,0 +1,403 @@
+"""Parquet shards: written as streams, digested while written, and never read before the digest is checked.
+
+Item x lies in shard `hash64(x) mod shards` of every table, sorted by id inside, so that a join never leaves
+its shard. Writing gives an `ObjectRef`, which a receipt or manifest then names.
+
+It deliberately does not compute hashes (stats.prn does) and knows nothing of campaigns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import io
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from actuary import errors
+from actuary.storage import objects, schemas
+
+if TYPE_CHECKING:
+    from actuary.storage import artifacts
+
+ROW_GROUP_ROWS = 25_000
+"""Rows a row group when a table comes in one piece; batches keep their own."""
+_IN_MEMORY_BYTES = 32 << 20
+"""Remote objects up to this size are read at once; larger ones pass through a temporary file."""
+_BUFFER_BYTES = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectRef:
+    """One object of an artifact, with all that a reader needs to check it."""
+
+    key: str
+    rows: int | None
+    """Rows of a table; None for a file that is no table."""
+    bytes: int
+    sha256: str
+    """Lower-case hex."""
+    shard: int | None
+    """Number of the shard; None for a file that is no table."""
+
+
+def shard_of(hashes: npt.NDArray[np.uint64], shards: int) -> npt.NDArray[np.int64]:
+    """The shard of each item: hash mod shards.
+
+    Args:
+        hashes: 64-bit hashes of ids (`stats.prn.digest`), any shape.
+        shards: number of shards, >= 1.
+
+    >>> shard_of(np.array([0, 5, 16], dtype=np.uint64), 16).tolist()
+    [0, 5, 0]
+    """
+    return (hashes % np.uint64(shards)).astype(np.int64)
+
+
+def shard_key(uri: str, shard: int) -> str:
+    """The key of a shard of the artifact at `uri`.
+
+    >>> shard_key("campaigns/c1/items", 7)
+    'campaigns/c1/items/shard-00007.parquet'
+    """
+    return f"{uri}/shard-{shard:05d}.parquet"
+
+
+class ShardWriter:
+    """Writes one shard as a stream: a row group a batch. Used as a context manager; an error leaves nothing.
+
+    Args:
+        store: where to.
+        key: the object's key, which tells nothing else.
+        schema: one of `schemas`; every batch is conformed to it.
+        shard: the shard's number, for the reference.
+    """
+
+    def __init__(
+        self, store: objects.ObjectStore, key: str, schema: pa.Schema, *, shard: int | None = None
+    ) -> None:
+        self._store = store
+        self._key = key
+        self._schema = schema
+        self._shard = shard
+        self._stack = contextlib.ExitStack()
+        self._rows = 0
+        self._ref: ObjectRef | None = None
+
+    def __enter__(self) -> ShardWriter:
+        self._stack.__enter__()
+        try:
+            self._sink = _Digested(self._stack.enter_context(self._store.create(self._key)))
+            self._buffer = pa.output_stream(self._sink, buffer_size=_BUFFER_BYTES)
+            self._writer = pq.ParquetWriter(
+                self._buffer,
+                self._schema,
+                compression="snappy",  # 1.7 times the bytes of zstd in two thirds of the time
+                write_statistics=["item_id"],
+                use_dictionary=[c for c in self._schema.names if c in schemas.REPEATED],
+            )
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def write(self, batch: pa.Table | pa.RecordBatch) -> None:
+        """Appends rows, as one row group (more if there are over a million)."""
+        table = schemas.conform(batch, self._schema)
+        if table.num_rows:
+            self._writer.write_table(table)
+            self._rows += table.num_rows
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        if kind is not None:
+            with contextlib.suppress(Exception):  # the first error is the one to show
+                self._writer.close()
+                self._buffer.close()
+            return self._stack.__exit__(kind, error, trace)
+        try:
+            self._writer.close()
+            self._buffer.close()
+        except BaseException as failure:
+            if not self._stack.__exit__(type(failure), failure, failure.__traceback__):
+                raise
+        self._stack.close()
+        self._ref = ObjectRef(
+            key=self._key,
+            rows=self._rows,
+            bytes=self._sink.size,
+            sha256=self._sink.hash.hexdigest(),
+            shard=self._shard,
+        )
+        return None
+
+    @property
+    def digest_seconds(self) -> float:
+        """Seconds spent on SHA-256, for measuring."""
+        return self._sink.seconds
+
+    @property
+    def ref(self) -> ObjectRef:
+        """What was written; there once the block has ended."""
+        if self._ref is None:
+            raise RuntimeError(f"{self._key} is not written yet: read `ref` after the with block")
+        return self._ref
+
+
+def write_table(
+    store: objects.ObjectStore,
+    key: str,
+    table: pa.Table | Iterable[pa.Table | pa.RecordBatch],
+    schema: pa.Schema,
+    *,
+    shard: int | None = None,
+) -> ObjectRef:
+    """Writes a table, or batches as they come (a row group each), as one Parquet object."""
+    with ShardWriter(store, key, schema, shard=shard) as writer:
+        if isinstance(table, pa.Table):
+            for start in range(0, table.num_rows, ROW_GROUP_ROWS):
+                writer.write(table.slice(start, ROW_GROUP_ROWS))
+        else:
+            for batch in table:
+                writer.write(batch)
+    return writer.ref
+
+
+def write_file(store: objects.ObjectStore, key: str, data: bytes | Path) -> ObjectRef:
+    """Writes an object that is no table (a model, a report) and digests it."""
+    digest = hashlib.sha256()
+    if isinstance(data, bytes):
+        digest.update(data)
+        size = len(data)
+        store.put(key, data)
+    else:
+        with data.open("rb") as stream, store.create(key) as target:
+            size = 0
+            while block := stream.read(objects.BLOCK_BYTES):
+                digest.update(block)
+                size += len(block)
+                target.write(block)
+    return ObjectRef(key=key, rows=None, bytes=size, sha256=digest.hexdigest(), shard=None)
+
+
+def read_file(store: objects.ObjectStore, ref: ObjectRef) -> bytes:
+    """Reads an object that fits in memory and checks its digest."""
+    data = store.get(ref.key)
+    _check(store, ref, len(data), hashlib.sha256(data).hexdigest())
+    return data
+
+
+class ShardReader:
+    """A shard whose digest has been checked. Used as a context manager, or closed by `close`."""
+
+    def __init__(self, source: pa.NativeFile | BinaryIO, key: str, columns: Sequence[str] | None) -> None:
+        self._source = source
+        self._columns = list(columns) if columns is not None else None
+        try:
+            self.file = pq.ParquetFile(source)
+        except pa.ArrowException as error:
+            source.close()
+            raise errors.DataLossError(f"{key}: no Parquet file: {error}") from error
+        self.schema: pa.Schema = self.file.schema_arrow
+
+    @property
+    def rows(self) -> int:
+        """Rows of the shard."""
+        return int(self.file.metadata.num_rows)
+
+    def batches(self, rows: int = ROW_GROUP_ROWS) -> Iterator[pa.RecordBatch]:
+        """The shard in batches of at most `rows`."""
+        return iter(self.file.iter_batches(batch_size=rows, columns=self._columns))
+
+    def read(self) -> pa.Table:
+        """The whole shard, its columns in the order asked for."""
+        table = self.file.read(columns=self._columns)
+        return table if self._columns is None else table.select(self._columns)
+
+    def close(self) -> None:
+        """Gives the file back."""
+        self.file.close(force=True)
+        self._source.close()
+
+    def __enter__(self) -> ShardReader:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.close()
+
+
+def open_shard(
+    store: objects.ObjectStore,
+    ref: ObjectRef,
+    columns: Sequence[str] | None = None,
+    *,
+    table: str | None = None,
+) -> ShardReader:
+    """Opens a shard after checking that its bytes are those that were written.
+
+    Args:
+        store: where it lies.
+        ref: from a manifest or receipt.
+        columns: only these; None for all.
+        table: name of the table that is expected; None trusts the file.
+
+    Raises:
+        DataLossError: size or SHA-256 differ, or it is not that table.
+        NotFoundError: the object is gone.
+        InvalidInputError: another schema version.
+    """
+    if store.local:
+        source = store.open(ref.key)
+        _digest_stream(store, ref, source)
+        source.seek(0)
+    elif ref.bytes <= _IN_MEMORY_BYTES:
+        source = pa.BufferReader(read_file(store, ref))
+    else:
+        source = _fetched(store, ref)
+    reader = ShardReader(source, f"{store.uri}/{ref.key}", columns)
+    try:
+        if table is not None:
+            schemas.check(reader.schema, table, where=f"{store.uri}/{ref.key}")
+    except BaseException:
+        reader.close()
+        raise
+    return reader
+
+
+def read_shard(
+    store: objects.ObjectStore,
+    artifact: artifacts.Manifest | Sequence[artifacts.Manifest],
+    shard: int,
+    columns: Sequence[str] | None = None,
+) -> pa.Table:
+    """One shard of one artifact, or of several of the same table together, sorted by `item_id`.
+
+    An artifact without that shard (a pilot that drew nobody from it) contributes no rows.
+
+    Raises:
+        InvalidInputError: the artifacts differ in table or in number of shards, or none are given.
+        DataLossError: a digest or a schema is wrong.
+    """
+    manifests = [artifact] if not isinstance(artifact, Sequence) else list(artifact)
+    kinds = {(m.table, m.shards) for m in manifests}
+    if len(kinds) != 1:
+        raise errors.InvalidInputError(
+            "expected artifacts of one table with the same shards; got "
+            + (", ".join(f"{m.uri} ({m.table}, {m.shards} shards)" for m in manifests) or "none")
+        )
+    name = manifests[0].table
+    if name is None:
+        raise errors.InvalidInputError(f"{manifests[0].uri} is no table")
+    wanted = None if columns is None else ["item_id", *(c for c in columns if c != "item_id")]
+    pieces = []
+    for manifest in manifests:
+        for ref in manifest.objects:
+            if ref.shard == shard:
+                with open_shard(store, ref, wanted, table=name) as reader:
+                    pieces.append(reader.read())
+    schema = schemas.project(schemas.of(name), wanted)
+    table = pa.concat_tables(
+        [schema.empty_table(), *(p.replace_schema_metadata(schema.metadata) for p in pieces)]
+    )
+    if not is_sorted(table.column("item_id")):
+        table = table.sort_by("item_id")
+    return table if columns is None else table.select(list(columns))
+
+
+def read_all(store: objects.ObjectStore, manifest: artifacts.Manifest) -> pa.Table:
+    """All shards of an artifact that fits in memory: a plan, an export for one machine.
+
+    Raises:
+        InvalidInputError: the artifact is no table.
+        DataLossError: a digest or a schema is wrong.
+    """
+    if manifest.table is None:
+        raise errors.InvalidInputError(f"{manifest.uri} is no table")
+    schema = schemas.of(manifest.table)
+    pieces = [schema.empty_table()]
+    for ref in manifest.objects:
+        with open_shard(store, ref, table=manifest.table) as reader:
+            pieces.append(reader.read().replace_schema_metadata(schema.metadata))
+    return pa.concat_tables(pieces)
+
+
+def is_sorted(ids: pa.ChunkedArray) -> bool:
+    """Whether ids ascend (equal neighbours allowed)."""
+    if len(ids) < 2:
+        return True
+    flat = ids.combine_chunks()
+    return bool(pc.all(pc.less_equal(flat.slice(0, len(flat) - 1), flat.slice(1))).as_py())
+
+
+def _fetched(store: objects.ObjectStore, ref: ObjectRef) -> BinaryIO:
+    with tempfile.TemporaryDirectory(prefix="actuary-") as scratch:
+        path = Path(scratch) / "shard.parquet"
+        store.fetch(ref.key, path)
+        source = path.open("rb")  # stays readable after its name is gone
+        _digest_stream(store, ref, source)
+        source.seek(0)
+        return source
+
+
+def _digest_stream(store: objects.ObjectStore, ref: ObjectRef, source: BinaryIO) -> None:
+    digest = hashlib.sha256()
+    size = 0
+    try:
+        while block := source.read(objects.BLOCK_BYTES):
+            digest.update(block)
+            size += len(block)
+        _check(store, ref, size, digest.hexdigest())
+    except BaseException:
+        source.close()
+        raise
+
+
+def _check(store: objects.ObjectStore, ref: ObjectRef, size: int, sha256: str) -> None:
+    if size != ref.bytes or sha256 != ref.sha256:
+        raise errors.DataLossError(
+            f"{store.uri}/{ref.key}: expected {ref.bytes} bytes with SHA-256 {ref.sha256}; "
+            f"got {size} bytes with {sha256}. It is damaged or was replaced: restore it from a backup, "
+            "or delete its artifact and run that stage again.",
+            metadata={"key": ref.key, "expected": ref.sha256, "got": sha256},
+        )
+
+
+class _Digested(io.RawIOBase):
+    """Passes what is written on to a stream and hashes it."""
+
+    def __init__(self, target: BinaryIO) -> None:
+        super().__init__()
+        self._target = target
+        self.hash = hashlib.sha256()
+        self.size = 0
+        self.seconds = 0.0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]
+        start = time.perf_counter()
+        self.hash.update(data)
+        self.seconds += time.perf_counter() - start
+        written = len(memoryview(data).cast("B"))
+        self._target.write(data)
+        self.size += written
+        return written
+
+    def tell(self) -> int:
+        return self.size

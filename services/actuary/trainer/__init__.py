@@ -1,0 +1,1 @@
+"""The trainer service: trains models on what was labelled."""

@@ -1,0 +1,97 @@
+import contextlib
+import subprocess
+
+import pytest
+import sqlalchemy as sa
+from alembic import autogenerate
+from alembic.runtime import migration
+
+from actuary import errors
+from actuary.state import campaigns, database, migrations, tables
+
+
+def test_the_migrations_arrive_at_the_tables_of_the_package(db):
+    with db.read() as connection:
+        context = migration.MigrationContext.configure(connection, opts={"compare_type": True})
+        assert autogenerate.compare_metadata(context, tables.metadata) == []
+
+
+def test_migrating_twice_changes_nothing(db):
+    db.migrate()
+    with db.read() as connection:
+        assert connection.execute(sa.text("select count(*) from alembic_version")).scalar() == 1
+
+
+def test_several_processes_may_migrate_at_once(url, python):
+    script = "import sys; from actuary.state import database; database.Database.open(sys.argv[1]).migrate()"
+    processes = [subprocess.Popen([*python, script, url], stderr=subprocess.PIPE) for _ in range(3)]
+    for process in processes:
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said.decode()
+
+
+def test_a_database_of_a_newer_version_is_refused_with_the_reason(db):
+    with db.begin() as connection:
+        connection.execute(sa.text("update alembic_version set version_num = '9999'"))
+    with pytest.raises(errors.PreconditionError, match="newer version"):
+        db.migrate()
+
+
+def test_a_database_without_tables_says_what_to_do(url):
+    refused = pytest.raises(errors.PreconditionError, match="run the migrations")
+    with contextlib.closing(database.Database.open(url)) as empty, refused:
+        campaigns.Campaigns(empty).get("campaigns/c")
+
+
+def test_a_block_that_raises_leaves_nothing(db):
+    row = {"name": "n", "holder": "h", "token": 1, "end_time": campaigns.clocks.utc_now()}
+
+    def interrupted():
+        with db.begin() as connection:
+            assert database.insert_if_absent(connection, tables.leases, row)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        interrupted()
+    with db.begin() as connection:
+        assert database.insert_if_absent(connection, tables.leases, row)
+        assert not database.insert_if_absent(connection, tables.leases, row)
+
+
+def test_a_write_that_deadlocks_is_run_again(db, together):
+    now = campaigns.clocks.utc_now()
+    rows = [{"name": name, "holder": "", "token": 0, "end_time": now} for name in "ab"]
+    db.write(lambda connection: connection.execute(sa.insert(tables.leases), rows))
+
+    def crosswise(first, second):
+        def body(connection):
+            for name in (first, second):
+                row = tables.leases.c.name == name
+                connection.execute(sa.select(tables.leases).where(row).with_for_update()).one()
+                connection.execute(
+                    sa.update(tables.leases).where(row).values(token=tables.leases.c.token + 1)
+                )
+
+        return lambda: [db.write(body) for _ in range(20)]
+
+    for result in together(crosswise("a", "b"), crosswise("b", "a")):
+        assert not isinstance(result, Exception), result
+    with db.read() as connection:
+        assert set(connection.execute(sa.select(tables.leases.c.token)).scalars()) == {40}
+
+
+def test_a_time_without_zone_is_refused(db):
+    row = {
+        "name": "n",
+        "holder": "h",
+        "token": 1,
+        "end_time": campaigns.clocks.utc_now().replace(tzinfo=None),
+    }
+    with pytest.raises(sa.exc.StatementError, match="zone"), db.begin() as connection:
+        database.insert_if_absent(connection, tables.leases, row)
+
+
+def test_the_head_revision_is_one_line_of_descent():
+    from alembic.script import ScriptDirectory
+
+    assert len(ScriptDirectory.from_config(migrations.configuration()).get_heads()) == 1

@@ -1,0 +1,105 @@
+import copy
+
+import pytest
+
+from actuary import errors
+from actuary.campaign import spec
+
+MESSAGE = {
+    "task": {"instruction": "?", "classes": [{"name": "a"}, {"name": "b"}]},
+    "data": {"uri": "items.csv"},
+    "annotator": {"model": {"kind": "null", "prices": {"input_micros_per_1000_tokens": "1"}}},
+    "budget": {"human_share": 0.2, "human_label_micros": "80000"},
+}
+
+
+def changed(path, value):
+    message = copy.deepcopy(MESSAGE)
+    *parents, last = path.split(".")
+    at = message
+    for part in parents:
+        at = at.setdefault(part, {})
+    if value is None:
+        at.pop(last, None)
+    else:
+        at[last] = value
+    return spec.parse(message)
+
+
+def refused(parsed):
+    with pytest.raises(errors.InvalidInputError) as caught:
+        spec.check(parsed)
+    return {violation.field: violation.description for violation in caught.value.violations}
+
+
+def test_a_share_becomes_a_count_that_never_exceeds_it():
+    found = spec.budgeted(changed("sampling", {"pilot_items": "60", "audit_items": "100"}), 1277)
+    assert (found.labels, found.pilot, found.audit) == (255, 60, 100)
+
+
+def test_the_default_pilot_is_half_the_labels_between_100_and_500():
+    assert spec.budgeted(changed("budget.human_share", 0.5), 10_000).pilot == 500
+    assert spec.budgeted(changed("budget.human_share", 0.05), 10_000).pilot == 250
+    assert spec.budgeted(changed("budget.human_share", 0.2), 1_000).pilot == 100
+    assert spec.budgeted(changed("budget.human_share", 0.1), 1_000).pilot == 50
+
+
+def test_a_budget_above_the_items_is_refused_with_both_numbers():
+    message = {**MESSAGE, "budget": {"human_labels": "1300", "human_label_micros": "0"}}
+    with pytest.raises(errors.InvalidInputError, match=r"at most the 1277 items to label, got 1300"):
+        spec.budgeted(spec.parse(message), 1277)
+
+
+def test_a_budget_below_the_pilot_is_refused():
+    with pytest.raises(
+        errors.InvalidInputError, match=r"budget\.human_share: expected at least the pilot of 300"
+    ):
+        spec.budgeted(changed("sampling.pilot_items", "300"), 1277)
+
+
+def test_an_audit_that_the_budget_cannot_pay_is_refused():
+    parsed = changed("sampling", {"pilot_items": "60", "audit_items": "200"})
+    with pytest.raises(errors.InvalidInputError, match=r"sampling\.audit_items: expected at most the 195"):
+        spec.budgeted(parsed, 1277)
+
+
+def test_a_count_below_the_pilot_is_refused_before_the_data_are_read():
+    message = {**MESSAGE, "budget": {"human_labels": "10", "human_label_micros": "0"}}
+    assert "at least the pilot of 20 labels, got 10" in refused(spec.parse(message))["budget.human_labels"]
+
+
+def test_a_good_spec_passes():
+    spec.check(spec.parse(MESSAGE))
+
+
+def test_all_violations_come_in_one_answer():
+    message = copy.deepcopy(MESSAGE)
+    message["task"]["classes"].append({"name": "a"})
+    message["annotator"]["model"].pop("prices")
+    message["critic"] = {"strategy": "class-probability"}
+    message["review"] = {"mode": "replay"}
+    assert set(refused(spec.parse(message))) == {
+        "task.classes",
+        "annotator.model.prices",
+        "critic.model",
+        "review.mode",
+    }
+
+
+def test_missing_prices_say_what_to_write():
+    found = refused(changed("annotator.model", {"kind": "null"}))
+    assert "0 says that it is free" in found["annotator.model.prices"]
+
+
+def test_a_budget_must_be_given():
+    assert "human_labels" in refused(changed("budget", {"human_label_micros": "1"}))["budget"]
+
+
+def test_a_table_needs_its_file():
+    model = {"kind": "table", "prices": {"input_micros_per_1000_tokens": "0"}}
+    assert "annotator.model.uri" in refused(changed("annotator.model", model))
+
+
+def test_a_model_that_learns_from_exemplars_needs_them():
+    model = {"kind": "exemplar", "prices": {"input_micros_per_1000_tokens": "0"}}
+    assert "data.split_column" in refused(changed("annotator.model", model))["annotator.model.kind"]

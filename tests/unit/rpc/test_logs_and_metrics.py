@@ -1,0 +1,89 @@
+"""Logs as lines of JSON, and the page of metrics."""
+
+from __future__ import annotations
+
+import io
+import json
+import urllib.request
+
+import pytest
+import structlog
+
+from actuary import errors, logs, metrics
+
+
+@pytest.fixture(autouse=True)
+def as_before():
+    yield
+    structlog.reset_defaults()
+
+
+def test_a_line_is_json_with_the_resource_as_a_field():
+    out = io.StringIO()
+    logs.configure("json", stream=out)
+
+    with logs.resource("campaigns/a"):
+        structlog.get_logger("test").info("campaign", state="RUNNING", label="鳥")
+
+    line = json.loads(out.getvalue())
+    assert (line["event"], line["resource"], line["state"], line["label"]) == (
+        "campaign",
+        "campaigns/a",
+        "RUNNING",
+        "鳥",
+    )
+
+
+def test_an_exception_is_one_line_too():
+    out = io.StringIO()
+    logs.configure("json", stream=out)
+
+    structlog.get_logger("test").error("call failed", exc_info=ValueError("no"))
+
+    (line,) = out.getvalue().splitlines()
+    assert "ValueError" in line
+
+
+def test_lines_below_the_level_are_not_written():
+    out = io.StringIO()
+    logs.configure("console", "warning", stream=out)
+
+    structlog.get_logger("test").info("quiet")
+
+    assert out.getvalue() == ""
+
+
+def test_an_unknown_level_is_refused_with_the_list():
+    with pytest.raises(ValueError, match="debug, info, warning, error"):
+        logs.configure(level="loud")
+
+
+def test_metrics_are_served_and_the_port_is_free_afterwards():
+    page = metrics.serve(0)
+    text = urllib.request.urlopen(f"http://127.0.0.1:{page.port}/metrics").read().decode()
+    page.close()
+
+    assert "actuary_items_total" in text
+    metrics.serve(page.port).close()
+
+
+def test_a_port_that_is_taken_is_said():
+    page = metrics.serve(0)
+
+    with pytest.raises(errors.PreconditionError, match="choose another port"):
+        metrics.serve(page.port)
+    page.close()
+
+
+def test_every_label_is_explained_in_the_help_text():
+    for metric in metrics.ALL:
+        assert metric._name.startswith("actuary_")
+        for label in metric._labelnames:
+            assert label in metric._documentation
+
+
+def test_a_reason_outside_the_closed_set_is_other():
+    assert [metrics.retry_reason(reason) for reason in ("UNAVAILABLE", "ECONNRESET")] == [
+        "UNAVAILABLE",
+        "OTHER",
+    ]
