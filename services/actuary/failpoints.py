@@ -31,15 +31,28 @@ WRITES: tuple[str, ...] = (
     "manifest",  # makes an artifact exist
     "worker.suspects",  # who was at work when a worker died
     "worker.chunk",
-    "worker.shard",  # the compacted shard
     "worker.receipt",  # makes the shard count as done
     "worker.cleanup",  # chunks of a compacted shard are deleted
     "worker.file",  # a file that is no table: a model, a report
+    "table.items",  # a shard of each table
+    "table.truth",
+    "table.exemplars",
+    "table.annotations",
+    "table.critiques",
+    "table.risks",
+    "table.plan",
+    "table.answers",
+    "table.resolved",
+    "table.weights",
+    "table.export",
+    "import.image",  # an image too large for its row
+    "lease",  # who may act
     "review.batch",  # a batch and its tasks
     "review.acquire",
     "review.submit",
     "review.segment",  # answers flushed to the store
     "review.close",
+    "review.resume",  # a batch that failed or was cancelled is taken up again
 )
 """Every durable write by the name of what is written."""
 

@@ -67,7 +67,7 @@ class Children:
         annotator = annotator_service_pb2_grpc.AnnotatorServiceStub(channel_of("annotator"))
         critic = critic_service_pb2_grpc.CriticServiceStub(channel_of("critic"))
         sampler = sampler_service_pb2_grpc.SamplerServiceStub(channel_of("sampler"))
-        review = review_service_pb2_grpc.ReviewServiceStub(channel_of("review"))
+        review = self._review = review_service_pb2_grpc.ReviewServiceStub(channel_of("review"))
         trainer = trainer_service_pb2_grpc.TrainerServiceStub(channel_of("trainer"))
         kind = policy.Kind
         self._apis: dict[policy.Kind, _Api] = {
@@ -92,6 +92,11 @@ class Children:
     def cancel(self, kind: policy.Kind, name: str) -> Child:
         """Asks a Job to stop."""
         return _child(_called(lambda: self._apis[kind].cancel(name)))
+
+    def take_up(self, name: str) -> Child:
+        """Takes a review batch up again that failed or was cancelled; its answers still count."""
+        request = review_service_pb2.ResumeReviewBatchRequest(name=name)
+        return _child(_called(lambda: self._review.ResumeReviewBatch(request)))
 
     @staticmethod
     def knows(kind: policy.Kind) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -27,6 +27,8 @@ UNCAPPED_MICROS = 2**50
 dollars)."""
 
 _FINAL = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
+_TRANSIENT = (errors.UnavailableError, errors.ConflictError, errors.ExhaustedError)
+"""What may be otherwise at the next step: a service that restarts, a row that somebody changed, a full disk."""
 _log = structlog.get_logger("actuary.campaign")
 
 
@@ -47,6 +49,8 @@ class Controller:
         self._services = services
         self._own = own
         self._clock = clock
+        self._said: dict[str, str] = {}
+        """Why a campaign was put off last."""
 
     def step(self) -> None:
         """Takes every active campaign as far as it goes now."""
@@ -55,14 +59,25 @@ class Controller:
         for name in self._campaigns.active():
             try:
                 self.step_one(name)
-            except (errors.UnavailableError, errors.ConflictError) as error:
+            except errors.ActuaryError as error:
                 # the next step, a moment later, sees what is true then
-                _log.warning(
-                    "campaign step put off", campaign=name, reason=error.reason, message=error.message
-                )
+                self._put_off(name, error)
+            except Exception:
+                # a fault that one campaign meets must not stop the others
+                _log.exception("campaign step failed", campaign=name)
+
+    def _put_off(self, name: str, error: errors.ActuaryError) -> None:
+        """Says why a campaign does not move: once, not at every step."""
+        if self._said.get(name) != error.message:
+            self._said[name] = error.message
+            _log.warning("campaign step put off", campaign=name, reason=error.reason, message=error.message)
 
     def step_one(self, name: str) -> campaign_state.CampaignRecord:
-        """Reads, decides, acts and writes once."""
+        """Reads, decides, acts and writes once.
+
+        What would go wrong again at the next step fails the campaign with its reason, so that a person sees
+        it; Resume tries again.
+        """
         record = self._campaigns.get(name)
         if record.state == policy.BUDGET_EXHAUSTED and record.stage == "done":
             return record
@@ -77,16 +92,18 @@ class Controller:
             decision = policy.decide(_view(record, spec, known, budget))
             for step in decision.start:
                 known[step.key] = self._start(record, spec, budget, step, known)
-        except errors.InvalidInputError as error:
-            budget = None
+        except _TRANSIENT:
+            raise
+        except errors.ActuaryError as error:
+            if isinstance(error, errors.InvalidInputError):  # of the spec: no budget follows from it
+                budget = None
             problem = {"code": error.code, "reason": error.reason, "message": error.message}
             decision = policy.Decision(
                 state=policy.FAILED, stage=record.stage or "import", wave=record.wave, error=problem
             )
         for step in decision.cancel:
             known[step.key] = {**known[step.key], **self._cancel(record, step)}
-        if decision.cancel:
-            self._settle(record, spec, known)
+        self._settle(record, spec, known, for_good=decision.state == policy.CANCELLED)
         results = {**record.results, "children": known, **_outcome(spec, record, known)}
         if budget is not None:
             results["budget"] = dataclasses.asdict(budget)
@@ -152,6 +169,8 @@ class Controller:
                 machine_micros=_machine_micros(budget, known),
             )
             child = self._services.create(record.name, step.kind, job_id, requests.build(step, facts))
+            if step.kind == policy.Kind.REVIEW and child.state in policy.BROKEN:
+                child = self._services.take_up(children.name_of(record.name, step, _attempt(record, step)))
         started = self._clock().isoformat()
         return {"start": started, "end": None, "settled": False, "stage": step.stage, **_remembered(child)}
 
@@ -184,7 +203,8 @@ class Controller:
         known: Mapping[str, Mapping[str, Any]],
     ) -> tuple[int, int | None]:
         """Returns the labels and the money that a step may use, set aside in the purse."""
-        earlier = {e.key: e.amounts for e in self._purse.entries(record.name) if e.kind == "reserve"}
+        entries = self._purse.entries(record.name)
+        earlier = {e.key: e.amounts for e in entries if e.kind == "reserve"}
         balance = self._purse.balance(record.name)
         free = balance["money_micros"].free
         key = _reservation(record, step)
@@ -216,27 +236,39 @@ class Controller:
             people = price * sum(_labels_of_wave(record, budget, wave) for wave in waves)
             cap = max(0, free - people)
         self._purse.reserve(record.name, key, {"money_micros": cap})
-        return 0, None if cap == UNCAPPED_MICROS else cap
+        # a retry goes on from what the tries before have finished and paid for
+        return 0, None if cap == UNCAPPED_MICROS else cap + _paid_before(entries, step, key)
 
     def _settle(
         self,
         record: campaign_state.CampaignRecord,
         spec: specs.Spec,
         known: dict[str, dict[str, Any]],
+        *,
+        for_good: bool = False,
     ) -> None:
-        """Books what Jobs that have ended have used."""
+        """Books what Jobs that have ended have used.
+
+        A review batch that failed can be taken up again, so that its labels stay reserved unless the campaign
+        has ended `for_good`. Of a Job that was tried before, only what is new is booked: it went on from what
+        was there.
+        """
         for step in policy.steps(spec, _waves(record)):
             child = known.get(step.key)
             if child is None or child["state"] not in _FINAL or child.get("settled"):
                 continue
+            if step.kind == policy.Kind.REVIEW and child["state"] != policy.SUCCEEDED and not for_good:
+                continue
             used: dict[str, int] = {}
+            key = _reservation(record, step)
             if step.kind == policy.Kind.REVIEW:
                 labels = int(child.get("label_count", 0))
                 used = {"human_labels": labels, "money_micros": labels * spec.human_label_micros}
             elif step.kind in (policy.Kind.ANNOTATE, policy.Kind.CRITIQUE):
-                used = {"money_micros": int(child.get("cost_micros", 0))}
+                before = _paid_before(self._purse.entries(record.name), step, key)
+                used = {"money_micros": max(0, int(child.get("cost_micros", 0)) - before)}
             if used:
-                self._purse.settle(record.name, _reservation(record, step), used)
+                self._purse.settle(record.name, key, used)
                 payer = "human" if step.kind == policy.Kind.REVIEW else "machine"
                 metrics.COST_MICROS.labels(stage=step.stage, payer=payer).inc(used["money_micros"])
             known[step.key] = {**child, "settled": True, "spent_micros": used.get("money_micros", 0)}
@@ -316,6 +348,13 @@ def _attempt(record: campaign_state.CampaignRecord, step: policy.Step) -> int:
 def _reservation(record: campaign_state.CampaignRecord, step: policy.Step) -> str:
     attempt = _attempt(record, step)
     return step.key if attempt == 1 else f"{step.key}-retry-{attempt}"
+
+
+def _paid_before(entries: Sequence[purses.Entry], step: policy.Step, key: str) -> int:
+    """Micro-dollars that earlier tries of a step have been settled with."""
+    retries = f"{step.key}-retry-"
+    tries = [e for e in entries if e.kind == "settle" and (e.key == step.key or e.key.startswith(retries))]
+    return sum(int(e.amounts.get("money_micros") or 0) for e in tries if e.key != key)
 
 
 def _remembered(child: children.Child) -> dict[str, Any]:

@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actuary import errors
+from actuary import errors, failpoints
 from actuary.campaign import findings, hashing, partition, read_ahead, row_checks, sources
 from actuary.storage import artifacts, objects, schemas, tables
 
@@ -379,7 +379,8 @@ class _Import:
         for i in chosen.tolist():
             data = image[i].as_py()
             uris[i] = f"{self._targets.items_uri}/images/{hashlib.sha256(data).hexdigest()}"
-            self._store.put(str(uris[i]), data, if_absent=True)
+            with failpoints.around("import.image"):
+                self._store.put(str(uris[i]), data, if_absent=True)
         with self._lock:
             self._phases["write"] += time.perf_counter() - start
         names = table.column_names

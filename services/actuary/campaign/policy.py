@@ -25,6 +25,11 @@ SUCCEEDED = "SUCCEEDED"
 ENDED = frozenset({BUDGET_EXHAUSTED, CANCELLED, FAILED, SUCCEEDED})
 """States in which a campaign needs nobody's work; only a call can take it on."""
 
+OPEN = frozenset({"PENDING", "RUNNING"})
+"""States of a Job that goes on."""
+BROKEN = frozenset({"FAILED", "CANCELLED"})
+"""States of a Job that its campaign cannot go on without."""
+
 
 class Kind(enum.StrEnum):
     """What a step's Job is."""
@@ -134,22 +139,21 @@ def decide(view: View) -> Decision:
     """Decides what runs next.
 
     The order of the questions matters: a cancelled campaign is cancelled whatever else it is, a failed Job
-    ends it before anything new is started, and a pause only keeps new Jobs from starting.
+    ends it before anything new is started, and a pause only keeps new Jobs from starting. A campaign that is
+    stopped has ended once its Jobs have, so that all they used is known when it is booked.
     """
     graph = steps(view.spec, view.waves)
-    open_steps = [
-        s for s in graph if s.key in view.children and view.children[s.key].state in ("PENDING", "RUNNING")
-    ]
+    open_steps = [s for s in graph if s.key in view.children and view.children[s.key].state in OPEN]
     done = {s.key for s in graph if s.key in view.children and view.children[s.key].state == SUCCEEDED}
     at = _where(graph, open_steps, done)
     if view.cancelled:
-        return Decision(state=CANCELLED, stage=at.stage, wave=at.wave, cancel=tuple(open_steps))
-    broken = next((s for s in graph if s.key in view.children and view.children[s.key].state == FAILED), None)
+        return _stopping(CANCELLED, at, open_steps)
+    broken = _broken(view, graph)
     if broken is not None:
-        error = view.children[broken.key].error
-        return Decision(
-            state=FAILED, stage=broken.stage, wave=broken.wave, error=error, cancel=tuple(open_steps)
-        )
+        # people go on meanwhile: what they have answered counts when the failed step is tried again
+        machines = [step for step in open_steps if step.kind != Kind.REVIEW]
+        error = view.children[broken.key].error or _was_cancelled(broken)
+        return _stopping(FAILED, broken, machines, error)
     if len(done) == len(graph):
         state = BUDGET_EXHAUSTED if _count(view, graph, "OVER_BUDGET") else SUCCEEDED
         return Decision(state=state, stage="done", wave=at.wave)
@@ -166,6 +170,25 @@ def decide(view: View) -> Decision:
     waiting = people and view.spec.review_mode == "people"
     state = WAITING_FOR_PEOPLE if waiting else RUNNING
     return Decision(state=state, stage=at.stage, wave=at.wave, start=tuple(ready))
+
+
+def _broken(view: View, graph: Sequence[Step]) -> Step | None:
+    """The first step that failed; one that was cancelled only where none has failed by itself."""
+    ended = [s for s in graph if s.key in view.children and view.children[s.key].state in BROKEN]
+    failed = [s for s in ended if view.children[s.key].state == FAILED]
+    return next(iter([*failed, *ended]), None)
+
+
+def _stopping(state: str, at: Step, stop: Sequence[Step], error: Mapping[str, Any] | None = None) -> Decision:
+    """Stops some steps; the campaign is in `state` when they have ended."""
+    if stop:
+        return Decision(state=RUNNING, stage=at.stage, wave=at.wave, cancel=tuple(stop))
+    return Decision(state=state, stage=at.stage, wave=at.wave, error=error)
+
+
+def _was_cancelled(step: Step) -> Mapping[str, Any]:
+    message = f"the Job {step.key} was cancelled, and its campaign was not: resume to try it again"
+    return {"code": "FAILED_PRECONDITION", "reason": "JOB_CANCELLED", "message": message}
 
 
 def replaceable(

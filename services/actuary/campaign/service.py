@@ -27,7 +27,7 @@ from actuary.state import purse as purses
 from actuary.v1 import campaign_pb2, campaign_service_pb2, campaign_service_pb2_grpc
 
 STEERED = frozenset({policy.SUCCEEDED, policy.CANCELLED})
-"""States in which Pause, Resume and Cancel change nothing any more."""
+"""States in which Resume and Cancel change nothing any more."""
 
 
 class CampaignServicer(campaign_service_pb2_grpc.CampaignServiceServicer):
@@ -171,7 +171,8 @@ class CampaignServicer(campaign_service_pb2_grpc.CampaignServiceServicer):
         """Stops a campaign for good; a campaign that has ended stays as it is."""
 
         def change(record: campaign_state.CampaignRecord) -> Mapping[str, Any]:
-            return {} if record.state in STEERED else {"cancelled": True}
+            exhausted = record.state == policy.BUDGET_EXHAUSTED and record.stage == "done"
+            return {} if record.state in STEERED or exhausted else {"cancelled": True}
 
         return self._steer(request.name, request.etag, change)
 
@@ -249,7 +250,8 @@ def _next_attempts(record: campaign_state.CampaignRecord) -> dict[str, int]:
     """Attempts by step, one more for each that has failed: a Job that has ended is never run again."""
     attempts = dict(record.control.get("attempts", {}))
     for key, child in record.results.get("children", {}).items():
-        if child["state"] in ("FAILED", "CANCELLED"):
+        # a review batch is never made anew: it is taken up again, with all that people have answered
+        if child["state"] in policy.BROKEN and not key.startswith(policy.Kind.REVIEW):
             attempts[key] = attempts.get(key, 1) + 1
     return attempts
 
@@ -283,11 +285,14 @@ def _reopened(
         children = {
             key: child
             for key, child in before.results.get("children", {}).items()
-            if child["state"] not in ("FAILED", "CANCELLED")
+            if child["state"] not in policy.BROKEN
         }
         return dataclasses.replace(
             after, state=policy.RUNNING, error=None, results={**before.results, "children": children}
         )
+    if "cancelled" in changed and before.state == policy.FAILED:
+        # people may still be at work, and what they have answered is to be booked
+        return dataclasses.replace(after, state=policy.RUNNING)
     if "top_ups" in changed and before.state in policy.ENDED:
         return dataclasses.replace(after, state=policy.RUNNING, stage="plan")
     return after

@@ -93,25 +93,26 @@ class Controller:
     def _after(self, record: job_state.JobRecord) -> job_state.JobRecord:
         if record.cancel_requested:
             self._runner.cancel(record.name)
-            return self._ended(record, "CANCELLED")
+            status = self._runner.status(record.name)
+            if status is None:
+                return self._ended(record, "CANCELLED")
+            # its processes may still finish what they are at, and report what that cost
+            after = self._spent(record, status)
+            return after if status.state == "running" else self._ended(after, "CANCELLED")
         if artifacts.exists(self._store, record.artifact):
             # a controller that died between the manifest and the row left this behind
             return self._succeeded(record)
         status = self._runner.status(record.name)
         if record.state == "PENDING" or status is None:
             return self._launched(record)
-        progress = self._progress(record, status)
+        after = self._spent(record, status)
         if status.state == "running":
-            return dataclasses.replace(
-                record, progress=progress, cost_micros=int(progress.get("cost_micros", 0))
-            )
+            return after
         if status.state == "failed":
-            return self._ended(
-                dataclasses.replace(record, progress=progress), "FAILED", error=_failure(status)
-            )
+            return self._ended(after, "FAILED", error=_failure(status))
         spec = self._planners[record.kind](record)
         receipts.finish(self._store, spec, self._code_version)
-        return self._succeeded(dataclasses.replace(record, progress=progress))
+        return self._succeeded(after)
 
     def _launched(self, record: job_state.JobRecord) -> job_state.JobRecord:
         """Launches; the count of launches orders the attempts of a process over restarts of the runner."""
@@ -125,6 +126,11 @@ class Controller:
         return dataclasses.replace(
             record, state="RUNNING", start_time=record.start_time or self._clock(), progress=progress
         )
+
+    def _spent(self, record: job_state.JobRecord, status: protocol.RunStatus) -> job_state.JobRecord:
+        """The Job with what its processes have reported."""
+        progress = self._progress(record, status)
+        return dataclasses.replace(record, progress=progress, cost_micros=int(progress.get("cost_micros", 0)))
 
     def _progress(self, record: job_state.JobRecord, status: protocol.RunStatus) -> dict[str, Any]:
         totals = self._jobs.totals(record.name)

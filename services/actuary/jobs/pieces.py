@@ -66,10 +66,7 @@ class Pieces:
             errors.NotFoundError: a chunk is gone, as when another attempt has compacted them.
         """
         key = tables.shard_key(self._artifact, shard)
-        with (
-            failpoints.around("worker.shard"),
-            tables.ShardWriter(self._store, key, self._schema, shard=shard) as writer,
-        ):
+        with tables.ShardWriter(self._store, key, self._schema, shard=shard) as writer:
             for number in range(chunks):
                 with self._store.open(self._key(shard, number)) as stream:
                     table = pq.ParquetFile(stream).read()

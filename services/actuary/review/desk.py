@@ -350,6 +350,20 @@ class Desk:
         self.stop(name, "cancel")
         return self.finish(name)
 
+    def take_up(self, name: str) -> reviews.BatchRecord:
+        """Takes a batch up again that failed or was cancelled, with its tasks and answers.
+
+        One that is at work or has resolved its answers stays as it is.
+        """
+
+        def body(session: reviews.Session) -> reviews.BatchRecord:
+            if session.record.state in reviews.BROKEN:
+                session.set(state="RUNNING", stop="", error=None, end_time=None)
+            return session.record
+
+        with failpoints.around("review.resume"):
+            return self._reviews.change(name, body)
+
     def fail(self, name: str, error: errors.ActuaryError) -> reviews.BatchRecord:
         """Ends a batch that cannot go on."""
         document = {"code": error.code, "reason": error.reason, "message": error.message}

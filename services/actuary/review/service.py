@@ -66,6 +66,13 @@ class ReviewServicer(review_service_pb2_grpc.ReviewServiceServicer):
         names.parse_child(request.name, names.BATCHES)
         return self._message(self._desk.cancel(request.name))
 
+    def ResumeReviewBatch(  # noqa: N802
+        self, request: review_service_pb2.ResumeReviewBatchRequest, context: grpc.ServicerContext
+    ) -> review_batch_pb2.ReviewBatch:
+        """Takes a batch up again that failed or was cancelled."""
+        names.parse_child(request.name, names.BATCHES)
+        return self._message(self._desk.take_up(request.name))
+
     def CloseReviewBatch(  # noqa: N802
         self, request: review_service_pb2.CloseReviewBatchRequest, context: grpc.ServicerContext
     ) -> review_batch_pb2.ReviewBatch:

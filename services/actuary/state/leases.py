@@ -12,6 +12,7 @@ import datetime
 
 import sqlalchemy as sa
 
+from actuary import failpoints
 from actuary.state import clock as clocks
 from actuary.state import database, tables
 
@@ -55,7 +56,8 @@ class Leases:
             connection.execute(sa.update(table).where(table.c.name == name).values(values))
             return Lease(name=name, holder=holder, token=token, end_time=end)
 
-        return self._db.write(body)
+        with failpoints.around("lease"):
+            return self._db.write(body)
 
     def release(self, lease: Lease) -> None:
         """Gives a lease back at once; one that is no longer ours stays as it is."""

@@ -21,8 +21,10 @@ from actuary.state import database, pages, tables
 
 T = TypeVar("T")
 
-FINAL = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
-"""States that nothing follows."""
+BROKEN = frozenset({"FAILED", "CANCELLED"})
+"""States of a batch that resolved nothing; it may be taken up again."""
+FINAL = frozenset({"SUCCEEDED"}) | BROKEN
+"""States in which nothing goes on by itself."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

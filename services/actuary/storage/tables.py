@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from actuary import errors
+from actuary import errors, failpoints
 from actuary.storage import objects, schemas
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ class ShardWriter:
     def __enter__(self) -> ShardWriter:
         self._stack.__enter__()
         try:
+            self._stack.enter_context(failpoints.around(f"table.{schemas.name_of(self._schema)}"))
             self._sink = _Digested(self._stack.enter_context(self._store.create(self._key)))
             self._buffer = pa.output_stream(self._sink, buffer_size=_BUFFER_BYTES)
             self._writer = pq.ParquetWriter(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actuary.v1 import campaign_pb2
+from actuary.v1 import review_service_pb2 as pb
 from component.flows import newcomer
 
 
@@ -80,6 +81,69 @@ def test_a_failed_campaign_is_tried_again_by_the_same_command(served, content):
         )
     assert "stopped; the same command goes on from here" in served.shell.log("run")
     served.cli("cancel", "again")
+
+
+def answer(served, name, gold, count):
+    """Answers tasks of the batch that is open."""
+    batch = served.client.reviews.ListReviewBatches(
+        pb.ListReviewBatchesRequest(parent=f"campaigns/{name}", page_size=10)
+    ).review_batches[-1]
+    taken = served.client.reviews.AcquireTasks(
+        pb.AcquireTasksRequest(name=batch.name, reviewer="ada", max_tasks=count)
+    ).tasks
+    answers = [pb.Answer(task=task.name, label=gold[task.item_id]) for task in taken]
+    results = served.client.reviews.SubmitAnswers(
+        pb.SubmitAnswersRequest(name=batch.name, reviewer="ada", answers=answers)
+    ).results
+    assert [result.reason for result in results] == [""] * count
+    return [task.item_id for task in taken]
+
+
+def fail_for_want_of_labels(served, name, content):
+    """A campaign of which people have answered 12 tasks when its annotator fails."""
+    folder = newcomer.make(served.shell.folder / name, newcomer.campaign(), content)
+    (folder / "labels.csv").unlink()
+    served.client.create(folder)
+    until_failed(served, name, "labels.csv")
+    return folder, answer(served, name, {item.item_id: item.gold for item in content}, 12)
+
+
+def until_failed(served, name, why):
+    newcomer.wait_for(lambda: why in served.client.get(name).error.message, f"{name} to fail")
+    assert served.client.get(name).state == campaign_pb2.Campaign.FAILED
+
+
+def labels_of(served, name):
+    account = served.client.get(name).purse.human_labels
+    return account.limit, account.reserved, account.settled
+
+
+def test_what_people_answer_counts_whatever_fails_meanwhile_and_is_paid_once(served, content):
+    folder, first = fail_for_want_of_labels(served, "meanwhile", content)
+    newcomer.make(folder, newcomer.campaign(), content)
+    batch = "campaigns/meanwhile/reviewBatches/review-w0"
+    served.client.reviews.CancelReviewBatch(pb.CancelReviewBatchRequest(name=batch))
+    served.cli("resume", "meanwhile")
+    until_failed(served, "meanwhile", "review-w0 was cancelled")
+    served.cli("resume", "meanwhile")
+
+    waiting = campaign_pb2.Campaign.WAITING_FOR_PEOPLE
+    newcomer.wait_for(lambda: served.client.get("meanwhile").state == waiting, "the batch to be taken up")
+    rest = answer(served, "meanwhile", {item.item_id: item.gold for item in content}, 18)
+    newcomer.wait_for(lambda: served.client.get("meanwhile").wave == 1, "the drawn items' wave")
+    served.until("meanwhile", "WAITING_FOR_PEOPLE")
+    assert labels_of(served, "meanwhile") == (40, 10, 30)
+    resolved = served.artifact("meanwhile", "reviewBatches/review-w0/resolved").column("item_id")
+    assert sorted(resolved.to_pylist()) == sorted([*first, *rest])
+    assert len({*first, *rest}) == 30
+    served.cli("cancel", "meanwhile")
+
+
+def test_cancelling_what_failed_books_what_people_have_answered(served, content):
+    fail_for_want_of_labels(served, "given-up", content)
+    assert labels_of(served, "given-up") == (40, 30, 0)
+    assert "given-up: cancelled" in served.cli("cancel", "given-up").stdout
+    assert labels_of(served, "given-up") == (40, 0, 12)
 
 
 def test_an_unknown_campaign_is_named(served):

@@ -13,16 +13,13 @@ from actuary import failpoints
 from actuary.storage import artifacts
 
 CHUNK = 8
-PLACES = [
-    f"worker.{write}.{side}"
-    for write in ("suspects", "chunk", "shard", "receipt", "cleanup")
-    for side in ("before", "after")
-]
+WRITES = ("worker.suspects", "worker.chunk", "table.annotations", "worker.receipt", "worker.cleanup")
+PLACES = [f"{write}.{side}" for write in WRITES for side in ("before", "after")]
 
 
 def test_every_worker_failpoint_is_visited_here():
     visited = {*PLACES, "worker.file.before", "worker.file.after"}
-    assert visited == {name for name in failpoints.NAMES if name.startswith("worker.")}
+    assert visited >= {name for name in failpoints.NAMES if name.startswith("worker.")}
 
 
 @pytest.mark.parametrize("place", PLACES)

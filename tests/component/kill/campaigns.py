@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import json
 import os
@@ -11,12 +12,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
+from actuary import client as clients
 from actuary.state import database, purse
 from actuary.storage import artifacts, folder, tables
 
@@ -114,6 +116,25 @@ class Place:
                 return out
             self.kills += 1
             assert self.kills < 100, f"{words} is killed again and again:\n{said}"
+
+    @contextlib.contextmanager
+    def server(self, **environment: str) -> Iterator[tuple[subprocess.Popen[str], clients.Client]]:
+        """`actuary up` on this folder, and a client of it; it may be killed meanwhile."""
+        # who was killed could not take its address away
+        (self.data / "server.json").unlink(missing_ok=True)
+        words = ("up", "--address", "127.0.0.1:0", "--metrics-port", "0")
+        process = subprocess.Popen(
+            self.command(*words), env=self.environment(**environment), stdin=subprocess.DEVNULL
+        )
+        file = self.data / "server.json"
+        try:
+            wait_for(lambda: file.exists() or process.poll() is not None, "the server's address")
+            with clients.Client(json.loads(file.read_text())["address"]) as client:
+                yield process, client
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            process.wait(LIMIT_SECONDS)
 
     def run(self, **environment: str) -> dict[str, Any]:
         """`actuary run … --json` to its end."""

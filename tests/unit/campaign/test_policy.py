@@ -91,15 +91,38 @@ def test_a_top_up_appends_a_wave():
     assert (decision.state, decision.stage, decision.wave) == ("RUNNING", "plan", 2)
 
 
-def test_a_failed_job_ends_the_campaign_with_its_reason_and_stops_what_runs():
-    error = {"code": "INTERNAL", "reason": "WORKER_FAILED", "message": "index 0: killed"}
+ERROR = {"code": "INTERNAL", "reason": "WORKER_FAILED", "message": "index 0: killed"}
+
+
+def test_a_failed_job_ends_the_campaign_with_its_reason_and_lets_people_go_on():
     children = done("import", "plan-w0") | {
-        "annotate-w0": policy.Child("FAILED", error=error),
+        "annotate-w0": policy.Child("FAILED", error=ERROR),
         "review-w0": policy.Child("RUNNING"),
     }
     decision = policy.decide(view(children))
-    assert (decision.state, decision.error) == ("FAILED", error)
-    assert [step.key for step in decision.cancel] == ["review-w0"]
+    assert (decision.state, decision.error) == ("FAILED", ERROR)
+    assert (decision.cancel, decision.start) == ((), ())
+
+
+def test_a_failed_review_stops_the_machines_first_and_then_fails_the_campaign_with_its_own_reason():
+    children = done("import", "plan-w0") | {
+        "annotate-w0": policy.Child("RUNNING"),
+        "review-w0": policy.Child("FAILED", error=ERROR),
+    }
+    decision = policy.decide(view(children))
+    assert decision.state == "RUNNING"
+    assert [step.key for step in decision.cancel] == ["annotate-w0"]
+    children["annotate-w0"] = policy.Child("CANCELLED")
+    decision = policy.decide(view(children))
+    assert (decision.state, decision.error, decision.cancel) == ("FAILED", ERROR, ())
+
+
+def test_a_job_that_somebody_cancelled_fails_its_campaign_instead_of_being_waited_for():
+    children = done("import", "plan-w0", "review-w0") | {"annotate-w0": policy.Child("CANCELLED")}
+    decision = policy.decide(view(children))
+    assert decision.state == "FAILED"
+    assert decision.error["reason"] == "JOB_CANCELLED"
+    assert "annotate-w0 was cancelled" in decision.error["message"]
 
 
 def test_a_pause_starts_nothing_and_cancels_nothing():
@@ -111,8 +134,11 @@ def test_a_pause_starts_nothing_and_cancels_nothing():
 def test_cancel_wins_over_everything():
     children = done("import") | {"plan-w0": policy.Child("FAILED"), "review-w0": policy.Child("RUNNING")}
     decision = policy.decide(view(children, cancelled=True, paused=True))
-    assert decision.state == "CANCELLED"
+    assert decision.state == "RUNNING"
     assert [step.key for step in decision.cancel] == ["review-w0"]
+    children["review-w0"] = policy.Child("CANCELLED")
+    decision = policy.decide(view(children, cancelled=True, paused=True))
+    assert (decision.state, decision.cancel) == ("CANCELLED", ())
 
 
 @pytest.mark.parametrize(("failed", "state"), [(25, "RUNNING"), (26, "PAUSED")])
