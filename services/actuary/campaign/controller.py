@@ -28,7 +28,7 @@ dollars)."""
 
 _FINAL = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 _TRANSIENT = (errors.UnavailableError, errors.ConflictError, errors.ExhaustedError)
-"""What may be otherwise at the next step: a service that restarts, a row that somebody changed, a full disk."""
+"""What may be otherwise at the next step: a service that restarts, a changed row, a full disk."""
 _log = structlog.get_logger("actuary.campaign")
 
 

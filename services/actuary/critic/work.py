@@ -118,7 +118,7 @@ class ClassProbability:
     def worst_case_micros(self, rows: pa.Table) -> npt.NDArray[np.int64]:
         """The most that each row may cost."""
         tokens_in = scoring.most_tokens_in(self._template.head, rows, self._image_bytes)
-        return self._prices.cost_micros(tokens_in, np.full(rows.num_rows, self._tokens_out, np.int64))
+        return self._prices.worst_case_micros(tokens_in, np.full(rows.num_rows, self._tokens_out, np.int64))
 
     async def run(self, pieces: AsyncIterator[pa.Table]) -> AsyncIterator[chunks.Done]:
         """Criticises pieces as they come."""

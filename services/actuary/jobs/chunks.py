@@ -5,7 +5,9 @@ that a crash could spoil: chunks are written only if absent, a shard is compacte
 go last. A restarted worker recovers its totals from what is there and goes on.
 
 Money: a chunk starts when its worst case fits into the allowance, on top of the worst case of what is under
-way. When it does not, the service is asked; what then still does not fit is OVER_BUDGET, never lost.
+way. When it does not, the service is asked, and others at work are waited for, who may give back what they
+did not need. A chunk that still does not fit is done in parts, each paid before the next; what is left when
+nothing fits any more is OVER_BUDGET, never lost.
 
 It deliberately knows no model: a `Stage` turns rows of items into rows of outcomes.
 """
@@ -20,6 +22,7 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from actuary import errors
 from actuary.jobs import drain, pieces, protocol, receipts, suspects, worker
@@ -29,6 +32,8 @@ OVER_BUDGET: Final = "OVER_BUDGET"
 FAILED: Final = "FAILED"
 KILLED: Final = "killed its worker twice"
 REFUSED: Final = "the Job's money is used up"
+_WAIT_SECONDS: Final = 0.5
+"""Between two looks at whether others have given money back."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +84,8 @@ class _Chunk:
     shard: int
     number: int
     rows: pa.Table
-    fit: int = 0
-    """Rows from the first that the allowance pays for."""
     reserved_micros: int = 0
-    """Their worst case."""
+    """Their worst case, while they are under way."""
 
     @property
     def id(self) -> suspects.ChunkId:
@@ -126,7 +129,7 @@ class _Pipeline:
         """Rounds of work until nothing is left: what must be alone, or paid for, waits for the next round."""
         self._context.last_words.append(self.suspects.release)
         self._recover()
-        await asyncio.to_thread(self._context.session.ask, self._progress())
+        await self._ask(self._progress())
         with self._drained():
             while not self._stopped:
                 self._open.clear()
@@ -138,11 +141,11 @@ class _Pipeline:
                     self._write(chunk, [done.rows])
                 if self._held is None:
                     break
-                if self.suspects.suspected(self._held.id) and not self._stopped:
-                    await self._do_carefully(self._held)
+                if not self._stopped:
+                    await self._do_in_parts(self._held)
                     self._held = None
         if not self._stopped:
-            await asyncio.to_thread(self._context.session.ask, self._progress(done=True))
+            await self._ask(self._progress(done=True))
 
     @property
     def _stopped(self) -> bool:
@@ -159,50 +162,70 @@ class _Pipeline:
             if self.suspects.suspected(chunk.id):
                 self._held = chunk
                 return
-            await self._afford(chunk)
-            if self._stopped or (chunk.fit < chunk.rows.num_rows and self._open):
+            fit, reserved = await self._afford(chunk.rows)
+            if self._stopped or fit < chunk.rows.num_rows:
                 # what is under way may turn out cheaper than its worst case
                 self._held = chunk
                 return
-            if chunk.fit == 0:
-                self._write(chunk, [])
-                continue
+            chunk.reserved_micros = reserved
             self.suspects.open(chunk.id)
             self._open[position] = chunk
             self._reserved += chunk.reserved_micros
             position += 1
-            yield chunk.rows.slice(0, chunk.fit)
+            yield chunk.rows
 
-    async def _do_carefully(self, chunk: _Chunk) -> None:
-        """Does a chunk that died with its worker: part by part, each under its name."""
-        await self._afford(chunk)
-        if self._stopped:
-            return
+    async def _do_in_parts(self, chunk: _Chunk) -> None:
+        """Does a chunk alone that died with its worker, or that the allowance does not pay at once.
+
+        Each part is done under its name, so that it is known what killed a worker, and is paid for before
+        the next begins.
+        """
         blamed = self.suspects.blamed(chunk.id)
-        parts = []
-        for start, stop in self.suspects.parts(chunk.id, chunk.fit):
-            rows = chunk.rows.slice(start, stop - start)
+        parts: list[pa.Table] = []
+        spent = 0
+        for start, stop in self.suspects.parts(chunk.id, chunk.rows.num_rows):
             if stop - start == 1 and start in blamed:
-                parts.append(self._stage.unanswered(rows, FAILED, KILLED))
+                parts.append(self._stage.unanswered(chunk.rows.slice(start, 1), FAILED, KILLED))
                 continue
-            if self._context.stop.is_set():
-                return
-            self.suspects.open(chunk.id, (start, stop))
-            async for done in self._stage.run(_once(rows)):
-                self._count(done.retries)
-                parts.append(done.rows)
+            while start < stop:
+                rows = chunk.rows.slice(start, stop - start)
+                fit, reserved = await self._afford(rows)
+                if self._stopped:
+                    return
+                if fit == 0:
+                    parts.append(self._stage.unanswered(rows, OVER_BUDGET, REFUSED))
+                    break
+                self.suspects.open(chunk.id, (start, start + fit))
+                self._reserved = spent + reserved
+                async for done in self._stage.run(_once(rows.slice(0, fit))):
+                    self._count(done.retries)
+                    parts.append(done.rows)
+                    spent += pc.sum(done.rows.column("cost_micros")).as_py()
+                self._reserved = spent
+                start += fit
+        self._reserved = 0
         self._write(chunk, parts)
 
-    async def _afford(self, chunk: _Chunk) -> None:
-        """Finds out how many rows of a chunk can be paid for, asking for more if not all can."""
-        worst = np.cumsum(self._stage.worst_case_micros(chunk.rows))
+    async def _afford(self, rows: pa.Table) -> tuple[int, int]:
+        """How many rows can be paid for, and their worst case.
+
+        Asks for more if not all can, and while nothing is under way here waits for other processes of the
+        Job that hold money they may not need. Who waits holds none, so that not all wait for each other.
+        """
+        worst = np.cumsum(self._stage.worst_case_micros(rows))
         whole = int(worst[-1])
-        room = self._room()
-        if room is not None and whole > room:
-            await asyncio.to_thread(self._context.session.ask, self._progress(whole))
+        while (room := self._room()) is not None and whole > room:
+            allowance = await self._ask(self._progress(whole))
             room = self._room()
-        chunk.fit = len(worst) if room is None else int(np.searchsorted(worst, room, side="right"))
-        chunk.reserved_micros = int(worst[chunk.fit - 1]) if chunk.fit else 0
+            if room is None or whole <= room or not allowance.wait or self._open or self._stopped:
+                break
+            await self._ask(self._progress())
+            await asyncio.sleep(_WAIT_SECONDS)
+        fit = len(worst) if room is None else int(np.searchsorted(worst, room, side="right"))
+        return fit, int(worst[fit - 1]) if fit else 0
+
+    async def _ask(self, progress: protocol.Progress) -> protocol.Allowance:
+        return await asyncio.to_thread(self._context.session.ask, progress)
 
     def _room(self) -> int | None:
         allowed = self._context.session.allowance.money_micros
@@ -239,10 +262,7 @@ class _Pipeline:
             self._totals = sum(self._written[shard].values(), self._totals)
 
     def _write(self, chunk: _Chunk, parts: list[pa.Table]) -> None:
-        """Makes a chunk durable: its outcomes and, for rows that could not be paid for, OVER_BUDGET."""
-        if chunk.fit < chunk.rows.num_rows:
-            rest = chunk.rows.slice(chunk.fit)
-            parts = [*parts, self._stage.unanswered(rest, OVER_BUDGET, REFUSED)]
+        """Makes a chunk durable."""
         table = pa.concat_tables([schemas.conform(part, self._schema) for part in parts])
         if table.num_rows != chunk.rows.num_rows:
             raise errors.DataLossError(

@@ -20,6 +20,7 @@ from actuary.jobs import protocol, receipts
 from actuary.state import jobs as job_state
 from actuary.storage import artifacts, objects
 
+_TRANSIENT = (errors.UnavailableError, errors.ConflictError)
 _log = structlog.get_logger("actuary.jobs")
 
 
@@ -58,53 +59,68 @@ class Controller:
 
     def step(self) -> None:
         """Takes every Job of its kinds as far as it goes now."""
-        for kind in self._planners:
-            for record in self._jobs.open(kind):
-                try:
-                    self.step_one(record)
-                except errors.ConflictError as error:
-                    _log.warning(
-                        "job step put off", job=record.name, reason=error.reason, message=error.message
-                    )
-                except errors.UnavailableError as error:
-                    # it was retried for long: whoever watches has to hear why nothing moves
-                    _log.error(
-                        "job step put off", job=record.name, reason=error.reason, message=error.message
-                    )
+        records = self._jobs.open(self._planners)
+        for record in records:
+            try:
+                self.step_one(record)
+            except errors.ConflictError as error:
+                _log.warning("job step put off", job=record.name, reason=error.reason, message=error.message)
+            except errors.UnavailableError as error:
+                # it was retried for long: whoever watches has to hear why nothing moves
+                _log.error("job step put off", job=record.name, reason=error.reason, message=error.message)
+            except Exception:
+                # a fault that one Job meets must not stop the others
+                _log.exception("job step failed", job=record.name)
+        # what ended under another controller is stopped here too
+        self._runner.retain({record.name for record in records}, self._planners)
+
+    def stand_down(self) -> None:
+        """Stops what runs here: another controller acts now, and starts it again."""
+        self._runner.retain(frozenset(), self._planners)
 
     def step_one(self, record: job_state.JobRecord) -> job_state.JobRecord:
-        """Reads, decides, acts and writes once."""
+        """Reads, decides, writes once, and then launches if that was decided.
+
+        The row says that a Job is launched before it is: a controller that was stopped meanwhile, and has
+        been replaced, finds the row changed and launches nothing. One that dies in between has a successor
+        whose runner knows nothing of the Job, and launches it again.
+        """
+        launch: protocol.JobSpec | None = None
         try:
-            after = self._after(record)
-        except errors.UnavailableError:
-            raise
-        except errors.ConflictError:
+            after, launch = self._after(record)
+        except _TRANSIENT:
             raise
         except errors.ActuaryError as error:
             self._runner.cancel(record.name)
             after = self._ended(record, "FAILED", error=error_form(error))
-        if after == record:
-            return record
-        after = self._jobs.update(after, record.version)
+        if after != record:
+            after = self._jobs.update(after, record.version)
+            _export(record.kind, record.progress, after.progress)
+        if launch is not None:
+            self._launch(launch)
         if after.state != record.state:
             _log.info("job", job=after.name, state=after.state, reason=(after.error or {}).get("reason"))
         return after
 
-    def _after(self, record: job_state.JobRecord) -> job_state.JobRecord:
+    def _after(self, record: job_state.JobRecord) -> tuple[job_state.JobRecord, protocol.JobSpec | None]:
+        """The row as it is to be, and what is to be launched then."""
+        status = self._runner.status(record.name)
+        unknown = record.state == "PENDING" or status is None
+        if unknown and not record.cancel_requested and not artifacts.exists(self._store, record.artifact):
+            return self._launched(record)
+        return self._seen(record, status), None
+
+    def _seen(self, record: job_state.JobRecord, status: protocol.RunStatus | None) -> job_state.JobRecord:
         if record.cancel_requested:
             self._runner.cancel(record.name)
-            status = self._runner.status(record.name)
             if status is None:
                 return self._ended(record, "CANCELLED")
             # its processes may still finish what they are at, and report what that cost
             after = self._spent(record, status)
             return after if status.state == "running" else self._ended(after, "CANCELLED")
-        if artifacts.exists(self._store, record.artifact):
+        if status is None or artifacts.exists(self._store, record.artifact):
             # a controller that died between the manifest and the row left this behind
             return self._succeeded(record)
-        status = self._runner.status(record.name)
-        if record.state == "PENDING" or status is None:
-            return self._launched(record)
         after = self._spent(record, status)
         if status.state == "running":
             return after
@@ -114,18 +130,19 @@ class Controller:
         receipts.finish(self._store, spec, self._code_version)
         return self._succeeded(after)
 
-    def _launched(self, record: job_state.JobRecord) -> job_state.JobRecord:
-        """Launches; the count of launches orders the attempts of a process over restarts of the runner."""
+    def _launched(self, record: job_state.JobRecord) -> tuple[job_state.JobRecord, protocol.JobSpec]:
+        """Plans; the count of launches orders the attempts of a process over restarts of the runner."""
         launches = int(record.progress.get("launches", 0)) + 1
         spec = dataclasses.replace(self._planners[record.kind](record), launch=launches)
+        progress = {**record.progress, "launches": launches, "item_count": spec.item_count}
+        start = record.start_time or self._clock()
+        return dataclasses.replace(record, state="RUNNING", start_time=start, progress=progress), spec
+
+    def _launch(self, spec: protocol.JobSpec) -> None:
         with failpoints.around("job.spec"):
             uri = protocol.write(self._store, spec)
         with failpoints.around("job.launch"):
             self._runner.launch(spec, uri)
-        progress = {**record.progress, "launches": launches, "item_count": spec.item_count}
-        return dataclasses.replace(
-            record, state="RUNNING", start_time=record.start_time or self._clock(), progress=progress
-        )
 
     def _spent(self, record: job_state.JobRecord, status: protocol.RunStatus) -> job_state.JobRecord:
         """The Job with what its processes have reported."""
@@ -135,7 +152,7 @@ class Controller:
     def _progress(self, record: job_state.JobRecord, status: protocol.RunStatus) -> dict[str, Any]:
         totals = self._jobs.totals(record.name)
         counts = {key: int(value) for key, value in totals.get("outcome_counts", {}).items()}
-        progress = {
+        return {
             **record.progress,
             **totals,
             "outcome_counts": counts,
@@ -143,8 +160,6 @@ class Controller:
             "done_count": sum(counts.values()),
             "restart_count": status.restarts,
         }
-        _export(record.kind, record.progress, progress)
-        return progress
 
     def _succeeded(self, record: job_state.JobRecord) -> job_state.JobRecord:
         manifest, _ = artifacts.read_manifest(self._store, record.artifact)
@@ -156,7 +171,6 @@ class Controller:
             "done_count": items,
             "results": manifest.parameters.get("results", {}),
         }
-        _export(record.kind, record.progress, progress)
         done = dataclasses.replace(record, progress=progress, cost_micros=manifest.cost_micros)
         return self._ended(done, "SUCCEEDED")
 

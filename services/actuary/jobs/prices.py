@@ -24,11 +24,20 @@ class Prices:
     input_micros_per_1000_tokens: int = 0
     output_micros_per_1000_tokens: int = 0
     gpu_hour_micros: int = 0
+    compute_seconds_limit: float = 10.0
+    """The longest time of the GPU that one item is charged for; a guess, many times what an answer takes."""
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Self:
         """Reads the JSON form of a message, in which 64-bit integers are text."""
-        return cls(**{name: int(value) for name, value in fields.items()})
+        kinds = {"compute_seconds_limit": float}
+        return cls(**{name: kinds.get(name, int)(value) for name, value in fields.items()})
+
+    def worst_case_micros(
+        self, tokens_in: npt.NDArray[np.int64], tokens_out: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """The most that each item may cost: `cost_micros` never passes it."""
+        return self.cost_micros(tokens_in, tokens_out, self.compute_seconds_limit)
 
     def cost_micros(
         self,
@@ -36,7 +45,7 @@ class Prices:
         tokens_out: npt.NDArray[np.int64],
         compute_seconds: npt.NDArray[np.float64] | float = 0.0,
     ) -> npt.NDArray[np.int64]:
-        """Cost of each item, rounded up.
+        """Cost of each item, rounded up; its time counts up to `compute_seconds_limit`.
 
         >>> import numpy as np
         >>> prices = Prices(input_micros_per_1000_tokens=3, output_micros_per_1000_tokens=15)
@@ -48,6 +57,7 @@ class Prices:
         )
         cost = -(-thousandths // _TOKENS)
         if self.gpu_hour_micros:
-            share = np.asarray(compute_seconds) * (self.gpu_hour_micros / _SECONDS_AN_HOUR)
+            charged = np.minimum(compute_seconds, self.compute_seconds_limit)
+            share = charged * (self.gpu_hour_micros / _SECONDS_AN_HOUR)
             cost = cost + np.ceil(share).astype(np.int64)
         return cost.astype(np.int64)

@@ -156,8 +156,9 @@ class Progress:
     """What is being done, in a word."""
     item_count: int = 0
     """Items to do, where the process knows."""
-    error: str = ""
-    """Why it gave up, in words; empty otherwise."""
+    exact: bool = False
+    """The process begins nothing beyond `next_slice_micros` before it has the answer, so that whatever it was
+    allowed beyond that may be dealt to others."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +171,8 @@ class Allowance:
     """When to report again."""
     stop: bool = False
     """Whether to stop: the Job was cancelled, or a later attempt is at work."""
+    wait: bool = False
+    """Whether others of the Job hold money that they may not need: what does not fit now may fit soon."""
 
 
 class Reporter(Protocol):

@@ -16,6 +16,10 @@ from actuary import errors
 from actuary.jobs import protocol
 from actuary.jobs import settings as job_settings
 
+_FIRST_SECONDS = 0.5
+"""From its start to the first report of a process that asks for no money."""
+_TRANSIENT = (errors.UnavailableError, errors.ExhaustedError, errors.ConflictError)
+"""Answers of a service that is away, or busy with others; it may answer later."""
 _PAUSE_SECONDS = 1.0
 """Between two tries to reach a service that money is asked of."""
 
@@ -40,7 +44,7 @@ class Session:
         self._start = time.monotonic()
         self._heard = self._start
         self._progress = protocol.Progress()
-        self._allowance = protocol.Allowance(money_micros=0)
+        self._allowance = protocol.Allowance(money_micros=0, next_report_seconds=_FIRST_SECONDS)
         self._failure: errors.ActuaryError | None = None
         self._thread = threading.Thread(target=self._report_on, name="reports", daemon=True)
 
@@ -65,13 +69,13 @@ class Session:
         """Reports now and waits for the answer, as long as the service may be away.
 
         Raises:
-            errors.UnavailableError: it did not answer for too long.
+            errors.ActuaryError: it did not answer for too long, or never will.
         """
         self._progress = progress
         while True:
             try:
-                return self._exchange()
-            except errors.UnavailableError:
+                return self._exchange(exact=True)
+            except _TRANSIENT:
                 if time.monotonic() - self._heard > self._patience:
                     raise
             if self._stop.wait(_PAUSE_SECONDS):
@@ -82,10 +86,11 @@ class Session:
         if self._failure is not None:
             raise self._failure
 
-    def _exchange(self) -> protocol.Allowance:
+    def _exchange(self, *, exact: bool = False) -> protocol.Allowance:
         with self._lock:
             seconds = time.monotonic() - self._start
-            allowance = self._reporter.report(dataclasses.replace(self._progress, seconds=seconds))
+            told = dataclasses.replace(self._progress, seconds=seconds, exact=exact)
+            allowance = self._reporter.report(told)
             self._heard = time.monotonic()
             self._allowance = allowance
         if allowance.stop:
@@ -96,7 +101,7 @@ class Session:
         while not self._ended.wait(self._allowance.next_report_seconds):
             try:
                 self._exchange()
-            except errors.UnavailableError as error:
+            except _TRANSIENT as error:
                 if time.monotonic() - self._heard > self._patience:
                     self._fail(error)
                     return

@@ -55,6 +55,7 @@ class GrpcReporter:
             done=progress.done,
             phase=progress.phase[:16],  # at most 64 bytes, whatever the script
             item_count=progress.item_count,
+            exact=progress.exact,
         )
         try:
             response = self._stub.ReportWork(request, timeout=self._deadline_seconds)
@@ -65,6 +66,7 @@ class GrpcReporter:
             money_micros=response.allowance_micros if capped else None,
             next_report_seconds=response.next_report_seconds,
             stop=response.stop,
+            wait=response.wait,
         )
 
     def close(self) -> None:

@@ -69,12 +69,18 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
     ) -> worker_service_pb2.ReportWorkResponse:
         """Takes a report and answers what may be spent, when to report again and whether to stop."""
         grant = self._jobs.report(
-            request.job, request.index, request.attempt, progress_of(request), request.next_slice_micros
+            request.job,
+            request.index,
+            request.attempt,
+            progress_of(request),
+            request.next_slice_micros,
+            exact=request.exact,
         )
         return worker_service_pb2.ReportWorkResponse(
             allowance_micros=grant.allowance_micros,
             next_report_seconds=self._pace.next_seconds(request.job, request.index, done=request.done),
             stop=grant.stop,
+            wait=grant.wait,
         )
 
 

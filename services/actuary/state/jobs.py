@@ -3,7 +3,8 @@
 A Job's cap is dealt out in slices: each report of a process says what it has spent in all and what its next
 slice may cost at worst, and is answered with a cumulative allowance. The sum of allowances never passes the
 cap, whatever is repeated, late or dies, because an allowance that was once given is only taken back when
-its index reports that it is done. Reports are keyed by (job, index, attempt).
+its index says that it needs no more: in an exact report, or its last. Reports are keyed by (job, index,
+attempt).
 
 Launching Jobs is not done here, and neither is reserving the cap: that is the purse.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -57,6 +58,8 @@ class Grant:
     """What the index may have spent in all; None without a cap."""
     stop: bool
     """Whether the process is to stop: the Job ended or is being cancelled, or a later attempt is at work."""
+    wait: bool = False
+    """Whether other indexes hold money that they have not spent."""
 
 
 _MUTABLE = (
@@ -145,18 +148,25 @@ class Jobs:
         with failpoints.around("job.update"):
             return self._db.write(body)
 
-    def open(self, kind: str | None = None) -> tuple[JobRecord, ...]:
-        """The Jobs that are in no final state, of one kind or of all, oldest first."""
+    def open(self, kinds: Collection[str] | None = None) -> tuple[JobRecord, ...]:
+        """The Jobs that are in no final state, of some kinds or of all, oldest first."""
         table = tables.jobs
         query = sa.select(table).where(table.c.state.not_in(sorted(FINAL)))
-        if kind is not None:
-            query = query.where(table.c.kind == kind)
+        if kinds is not None:
+            query = query.where(table.c.kind.in_(sorted(kinds)))
         with self._db.read() as connection:
             rows = connection.execute(query.order_by(table.c.create_time, table.c.name)).mappings()
             return tuple(JobRecord(**row) for row in rows)
 
     def report(
-        self, job: str, index: int, attempt: int, progress: Mapping[str, Any], worst_case_micros: int
+        self,
+        job: str,
+        index: int,
+        attempt: int,
+        progress: Mapping[str, Any],
+        worst_case_micros: int,
+        *,
+        exact: bool = False,
     ) -> Grant:
         """Takes what an index has done and answers what it may spend.
 
@@ -168,7 +178,9 @@ class Jobs:
             progress: Figures of the index over all its attempts, as its durable chunks say; numbers and
                 dicts of numbers are summed by `totals`. `cost_micros` is what it has spent, `done` whether
                 it has ended.
-            worst_case_micros: The most that the next slice of work may cost.
+            worst_case_micros: The most that work may cost that is under way or begins next.
+            exact: Whether the process begins nothing beyond that before it is answered; what an earlier
+                attempt was given stays, since it may be at work still.
 
         Raises:
             NotFoundError: No such Job.
@@ -190,7 +202,7 @@ class Jobs:
             if row is None:
                 raise errors.NotFoundError(f"no Job {job}", metadata={"name": job})
             stop = bool(row.state in FINAL or row.cancel_requested)
-            known, others = _reports(connection, job, index)
+            known, others, unspent = _reports(connection, job, index)
             if known is not None and attempt < known.attempt:
                 return Grant(
                     allowance_micros=None if row.cap_micros is None else known.grant_micros, stop=True
@@ -203,7 +215,7 @@ class Jobs:
             grant = _deal(
                 cap=row.cap_micros,
                 others=others,
-                held=0 if known is None else known.grant_micros,
+                held=0 if known is None or (exact and attempt == known.attempt) else known.grant_micros,
                 spent=spent,
                 worst_case=0 if stop else worst_case_micros,
                 done=done,
@@ -222,7 +234,9 @@ class Jobs:
             else:
                 key = sa.and_(table.c.job == job, table.c.index == index)
                 connection.execute(sa.update(table).where(key).values(values))
-            return Grant(allowance_micros=None if row.cap_micros is None else grant, stop=stop)
+            if row.cap_micros is None:
+                return Grant(allowance_micros=None, stop=stop)
+            return Grant(allowance_micros=grant, stop=stop, wait=unspent > 0)
 
         with failpoints.around("job.update"):
             return self._db.write(body)
@@ -240,9 +254,8 @@ class Jobs:
 def _deal(*, cap: int | None, others: int, held: int, spent: int, worst_case: int, done: bool) -> int:
     """The cumulative allowance of one index.
 
-    It covers the next slice's worst case as far as the cap allows, and never falls below what was given
-    before, since the process may be spending that at this moment; only an index that is done gives back
-    what is unused.
+    It covers the next slice's worst case as far as the cap allows, and never falls below what is `held`,
+    since the process may be spending that at this moment.
     """
     wanted = spent if done else max(held, spent + worst_case)
     return wanted if cap is None else max(0, min(wanted, cap - others))
@@ -256,17 +269,19 @@ def _is_older(progress: Mapping[str, Any], known: sa.Row[Any]) -> bool:
     return any(progress.get(name, 0) < before.get(name, 0) for name in ("cost_micros", "seconds"))
 
 
-def _reports(connection: sa.Connection, job: str, index: int) -> tuple[sa.Row[Any] | None, int]:
+def _reports(connection: sa.Connection, job: str, index: int) -> tuple[sa.Row[Any] | None, int, int]:
+    """What an index has reported, what all others were given, and what of that they have not spent."""
     table = tables.job_reports
     known = connection.execute(
         sa.select(table).where(table.c.job == job, table.c.index == index)
     ).one_or_none()
-    others = connection.execute(
-        sa.select(sa.func.coalesce(sa.func.sum(table.c.grant_micros), 0)).where(
-            table.c.job == job, table.c.index != index
-        )
-    ).scalar_one()
-    return known, int(others)
+    given, spent = connection.execute(
+        sa.select(
+            sa.func.coalesce(sa.func.sum(table.c.grant_micros), 0),
+            sa.func.coalesce(sa.func.sum(table.c.spent_micros), 0),
+        ).where(table.c.job == job, table.c.index != index)
+    ).one()
+    return known, int(given), int(given) - int(spent)
 
 
 def _add(total: dict[str, Any], progress: Mapping[str, Any]) -> None:
