@@ -76,8 +76,8 @@ HUMAN_SECONDS = Counter(
 )
 BUDGET_LEFT = Gauge(
     "actuary_budget_left",
-    "What the last campaign that changed may still promise. account: human_labels (a count), money_micros "
-    "(micro-dollars).",
+    "What all campaigns that have not ended may still promise. account: human_labels (a count), "
+    "money_micros (micro-dollars, of campaigns that have a limit).",
     ("account",),
 )
 ESTIMATE = Gauge(

@@ -51,20 +51,30 @@ class Controller:
         self._clock = clock
         self._said: dict[str, str] = {}
         """Why a campaign was put off last."""
+        self._free: dict[str, dict[str, int]] = {}
+        """What active campaigns may still spend, by account."""
 
-    def step(self) -> None:
-        """Takes every active campaign as far as it goes now."""
-        for state, count in self._campaigns.count_by_state().items():
-            metrics.CAMPAIGNS.labels(state=state).set(count)
-        for name in self._campaigns.active():
+    def step(self) -> bool:
+        """Takes every active campaign as far as it goes now; returns whether machines are at work for one."""
+        counts = self._campaigns.count_by_state()
+        for state in campaign_pb2.Campaign.State.keys()[1:]:  # the first says that none is given
+            metrics.CAMPAIGNS.labels(state=state).set(counts.get(state, 0))
+        active = self._campaigns.active()
+        busy = False
+        for name in active:
             try:
-                self.step_one(name)
+                busy |= self.step_one(name).state in (policy.CREATED, policy.RUNNING)
             except errors.ActuaryError as error:
                 # the next step, a moment later, sees what is true then
                 self._put_off(name, error)
             except Exception:
                 # a fault that one campaign meets must not stop the others
                 _log.exception("campaign step failed", campaign=name)
+        self._free = {name: free for name, free in self._free.items() if name in active}
+        for account in purses.ACCOUNTS:
+            left = sum(free.get(account, 0) for free in self._free.values())
+            metrics.BUDGET_LEFT.labels(account=account).set(left)
+        return busy
 
     def _put_off(self, name: str, error: errors.ActuaryError) -> None:
         """Says why a campaign does not move: once, not at every step."""
@@ -83,12 +93,16 @@ class Controller:
             return record
         spec = specs.parse(record.spec)
         known = self._look(record, spec)
+        raised = list(record.results.get("raised", []))
         try:
             budget = _budget(spec, known)
             if budget is not None and "budget" not in record.results:
                 # the purse can be opened only now: a share becomes a count when the items are counted
                 limits = {"human_labels": budget.labels, "money_micros": spec.money_micros}
                 self._purse.open(record.name, limits)
+            if budget is not None:
+                raised = self._raise_limits(record, raised)
+            self._settle(record, spec, known)
             decision = policy.decide(_view(record, spec, known, budget))
             for step in decision.start:
                 known[step.key] = self._start(record, spec, budget, step, known)
@@ -103,8 +117,11 @@ class Controller:
             )
         for step in decision.cancel:
             known[step.key] = {**known[step.key], **self._cancel(record, step)}
-        self._settle(record, spec, known, for_good=decision.state == policy.CANCELLED)
+        if decision.state == policy.CANCELLED:
+            self._settle(record, spec, known, for_good=True)
         results = {**record.results, "children": known, **_outcome(spec, record, known)}
+        if raised:
+            results["raised"] = raised
         if budget is not None:
             results["budget"] = dataclasses.asdict(budget)
         after = dataclasses.replace(
@@ -116,6 +133,8 @@ class Controller:
             results=results,
         )
         if _same(record, after):
+            if record.name not in self._free:
+                self._export(record)
             return record
         after = self._campaigns.update(after, record.version)
         if (record.state, record.stage, record.wave) != (after.state, after.stage, after.wave):
@@ -124,7 +143,7 @@ class Controller:
         return after
 
     def _look(self, record: campaign_state.CampaignRecord, spec: specs.Spec) -> dict[str, dict[str, Any]]:
-        """Looks at every Job that was started and has not ended; what has ended is settled and remembered."""
+        """Looks at every Job that was started and has not ended."""
         known: dict[str, dict[str, Any]] = dict(record.results.get("children", {}))
         for step in policy.steps(spec, _waves(record)):
             before = known.get(step.key)
@@ -139,8 +158,15 @@ class Controller:
             known[step.key] = {**before, **_remembered(child)}
             if child.state in _FINAL:
                 known[step.key]["end"] = self._clock().isoformat()
-        self._settle(record, spec, known)
         return known
+
+    def _raise_limits(self, record: campaign_state.CampaignRecord, raised: Sequence[str]) -> list[str]:
+        """Raises the purse by the top-ups that were accepted and not booked yet; returns all that are."""
+        top_ups = [each for each in record.control.get("top_ups", []) if each["request_id"] not in raised]
+        for each in top_ups:
+            add = {account: int(each[account]) for account in purses.ACCOUNTS}
+            self._purse.raise_limits(record.name, policy.top_up_key(each["request_id"]), add)
+        return [*raised, *(each["request_id"] for each in top_ups)]
 
     def _start(
         self,
@@ -282,9 +308,8 @@ class Controller:
     def _export(self, record: campaign_state.CampaignRecord) -> None:
         if "budget" not in record.results:
             return
-        for account, balance in self._purse.balance(record.name).items():
-            if balance.free is not None:
-                metrics.BUDGET_LEFT.labels(account=account).set(balance.free)
+        balances = self._purse.balance(record.name).items()
+        self._free[record.name] = {account: b.free for account, b in balances if b.free is not None}
         for figure in ("machine_accuracy", "corrected_accuracy"):
             bounds = record.results.get("outcome", {}).get(figure, {})
             for bound in ("estimate", "low", "high"):

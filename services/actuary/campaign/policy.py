@@ -14,6 +14,7 @@ from typing import Any
 
 from actuary.campaign import spec as specs
 
+CREATED = "CREATED"
 RUNNING = "RUNNING"
 WAITING_FOR_PEOPLE = "WAITING_FOR_PEOPLE"
 WAITING_FOR_APPROVAL = "WAITING_FOR_APPROVAL"
@@ -189,6 +190,11 @@ def _stopping(state: str, at: Step, stop: Sequence[Step], error: Mapping[str, An
 def _was_cancelled(step: Step) -> Mapping[str, Any]:
     message = f"the Job {step.key} was cancelled, and its campaign was not: resume to try it again"
     return {"code": "FAILED_PRECONDITION", "reason": "JOB_CANCELLED", "message": message}
+
+
+def top_up_key(request_id: str) -> str:
+    """The purse's key of a top-up, so that it raises the limits once whoever books it."""
+    return f"top-up-{request_id}"
 
 
 def replaceable(

@@ -205,8 +205,10 @@ class CampaignServicer(campaign_service_pb2_grpc.CampaignServiceServicer):
                 f"TopUpCampaign: {request.name} has not counted its items yet; try again after the import"
             )
             raise errors.PreconditionError(message, reason="WRONG_STATE")
-        self._purse.raise_limits(request.name, f"top-up-{request.request_id}", add)
-        return self._steer(request.name, request.etag, change)
+        # accepted first, then booked: by the controller too, should this process die in between
+        self._steer(request.name, request.etag, change)
+        self._purse.raise_limits(request.name, policy.top_up_key(request.request_id), add)
+        return self._message(self._campaigns.get(request.name))
 
     def _steer(
         self,

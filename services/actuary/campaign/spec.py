@@ -153,8 +153,7 @@ def violations(spec: Spec) -> list[errors.Violation]:
         description = f"expected at least the pilot of {pilot} labels, got {spec.human_labels}; raise it"
         found.append(errors.Violation("budget.human_labels", description))
     for path, model in _models(message):
-        prices = model.get("prices", {})
-        if not prices:
+        if not {*model.get("prices", {})} - {"compute_seconds_limit"}:
             description = (
                 "expected input_micros_per_1000_tokens, output_micros_per_1000_tokens or gpu_hour_micros; "
             )

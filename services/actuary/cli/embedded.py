@@ -77,11 +77,14 @@ class _Process:
             self.channels[address] = channels.channel(address)
         return self.channels[address]
 
-    def loop(self, service: str, step: Callable[[], Any]) -> None:
+    def loop(
+        self, service: str, step: Callable[[], bool], stand_down: Callable[[], None] = lambda: None
+    ) -> None:
         """Starts a service's controller."""
         self.loops[service] = loops.Loop(
             f"controllers/{service}",
             step,
+            stand_down=stand_down,
             table=self.leases,
             holder=self.holder,
             interval_seconds=self.options.controller_seconds,
@@ -212,9 +215,9 @@ def _start_controllers(process: _Process) -> Any:
     return runner
 
 
-def _job_step(
+def _job_controller(
     process: _Process, runner: Any, planners: Mapping[str, job_controller.Planner]
-) -> Callable[[], None]:
+) -> job_controller.Controller:
     return job_controller.Controller(
         jobs=process.jobs,
         store=process.store,
@@ -222,14 +225,14 @@ def _job_step(
         planners=planners,
         clock=clock.utc_now,
         code_version=__version__,
-    ).step
+    )
 
 
 def _control_campaign(process: _Process, runner: Any, planned: planning.PlanningSettings) -> None:
     from actuary.campaign import children, controller, own_jobs, planner
 
     made = planner.Planner(process.store, planned)
-    own = _job_step(process, runner, dict.fromkeys(planner.KINDS, made))
+    own = _job_controller(process, runner, dict.fromkeys(planner.KINDS, made))
     drive = controller.Controller(
         campaigns=campaigns.Campaigns(process.db, clock.utc_now),
         purse=purse.Purse(process.db, clock.utc_now),
@@ -238,11 +241,11 @@ def _control_campaign(process: _Process, runner: Any, planned: planning.Planning
         clock=clock.utc_now,
     )
 
-    def step() -> None:
-        drive.step()
-        own()
+    def step() -> bool:
+        busy = drive.step()
+        return own.step() or busy
 
-    process.loop("campaign", step)
+    process.loop("campaign", step, own.stand_down)
 
 
 def _control_review(process: _Process, runner: Any, planned: planning.PlanningSettings) -> None:
@@ -257,7 +260,8 @@ def _control_review(process: _Process, runner: Any, planned: planning.PlanningSe
 def _control_jobs(process: _Process, runner: Any, planned: planning.PlanningSettings, service: str) -> None:
     module = importlib.import_module(f"actuary.{service}.controller")
     planner = module.Planner(process.store, planned)
-    process.loop(service, _job_step(process, runner, dict.fromkeys(module.KINDS, planner)))
+    control = _job_controller(process, runner, dict.fromkeys(module.KINDS, planner))
+    process.loop(service, control.step, control.stand_down)
 
 
 _CONTROL: Mapping[str, Callable[[_Process, Any, planning.PlanningSettings], None]] = {

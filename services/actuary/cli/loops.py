@@ -17,6 +17,8 @@ from actuary.state import leases
 
 _log = structlog.get_logger("actuary.loop")
 
+_LONGEST = 10
+"""The longest pause, in intervals: a server that only waits for people costs next to nothing."""
 LEASE_SECONDS = 10.0
 """A stopped controller's work is taken over after so long; renewed at a third of it."""
 
@@ -27,16 +29,29 @@ class Loop:
     def __init__(
         self,
         name: str,
-        step: Callable[[], None],
+        step: Callable[[], bool],
         *,
+        stand_down: Callable[[], None] = lambda: None,
         table: leases.Leases,
         holder: str,
         interval_seconds: float = 0.2,
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
-        """`name` names the lease, `controllers/annotator` for example; `holder` this process."""
+        """Nothing runs before `start`.
+
+        Args:
+            name: of the lease, `controllers/annotator` for example.
+            step: what is done again and again; returns whether something goes on. When nothing does, the
+                pauses become longer.
+            stand_down: called when somebody else has got the lease and does the work.
+            table: the leases.
+            holder: this process.
+            interval_seconds: between two steps while something goes on.
+            lease_seconds: length of the lease.
+        """
         self.name = name
         self._step = step
+        self._stand_down = stand_down
         self._table = table
         self._holder = holder
         self._interval = interval_seconds
@@ -48,6 +63,8 @@ class Loop:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._keeper = threading.Thread(target=self._keep, name=f"{name} lease", daemon=True)
         self._lease: leases.Lease | None = None
+        self._taken = threading.Event()
+        """Somebody else has got the lease that was held here."""
         self._held_until = 0.0
         self._led = False
 
@@ -75,10 +92,16 @@ class Loop:
         return time.monotonic() < self._held_until
 
     def _run(self) -> None:
+        pause = self._interval
         while not self._stop.is_set():
+            if self._taken.is_set():
+                self._taken.clear()
+                self._stand_down()
             if self.leading:
+                pause = min(2 * pause, _LONGEST * self._interval)
                 try:
-                    self._step()
+                    if self._step():
+                        pause = self._interval
                 except errors.ConflictError as error:
                     _log.warning("step put off", loop=self.name, reason=error.reason, message=error.message)
                 except errors.ActuaryError as error:  # a full disk, a database that is gone: it may come back
@@ -87,7 +110,8 @@ class Loop:
                     # a fault in one step must not end the service: it is logged whole, and the next step may
                     # do better
                     _log.exception("step failed", loop=self.name)
-            self._wake.wait(self._interval if self.leading else self._lease_seconds / 3)
+            if self._wake.wait(pause if self.leading else self._lease_seconds / 3):
+                pause = self._interval
             self._wake.clear()
         self._ended.set()
 
@@ -96,8 +120,11 @@ class Loop:
         while True:
             asked = time.monotonic()
             try:
+                held = self._lease is not None
                 self._lease = self._table.acquire(self.name, self._holder, self._lease_seconds)
                 self._held_until = asked + self._lease_seconds if self._lease is not None else 0.0
+                if held and self._lease is None:
+                    self._taken.set()
             except errors.ActuaryError as error:
                 _log.warning("lease not renewed", lease=self.name, message=error.message)
             except Exception:

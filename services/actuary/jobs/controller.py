@@ -57,8 +57,8 @@ class Controller:
         self._clock = clock
         self._code_version = code_version
 
-    def step(self) -> None:
-        """Takes every Job of its kinds as far as it goes now."""
+    def step(self) -> bool:
+        """Takes every Job of its kinds as far as it goes now; returns whether there is one."""
         records = self._jobs.open(self._planners)
         for record in records:
             try:
@@ -73,6 +73,7 @@ class Controller:
                 _log.exception("job step failed", job=record.name)
         # what ended under another controller is stopped here too
         self._runner.retain({record.name for record in records}, self._planners)
+        return bool(records)
 
     def stand_down(self) -> None:
         """Stops what runs here: another controller acts now, and starts it again."""

@@ -1,8 +1,9 @@
 """The runner that starts a Job's processes on this machine: no cluster, no daemon, nothing to install.
 
 At most `cores` processes are at work over all Jobs, first come first served. A process that crashes is
-started again until it has crashed too often; one that was drained is started again as if nothing had been.
-Why one failed for good is said in words, with the last lines it wrote.
+started again until it has crashed too often: in a row with nothing done and nothing learnt about what killed
+it (`evidence`). One that was drained is started again as if nothing had been. Why one failed for good is said
+in words, with the last lines it wrote.
 
 It deliberately remembers nothing beyond its own life: after a restart of its server a Job is unknown, is
 launched again and goes on from its durable chunks. A process dies with its runner: its standard input is a
@@ -16,22 +17,24 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from actuary.jobs import protocol
+from actuary.jobs import evidence, protocol
 from actuary.jobs import settings as job_settings
 
 WORK = (sys.executable, "-m", "actuary.cli.main", "work")
 """What a process is; URI, `--index` and `--attempt` follow."""
 _TAIL_LINES = 12
 _TAIL_CHARACTERS = 2000
+_MOST_DOUBLINGS = 30
 _PUMP_SECONDS = 2.0
 """How long to wait for the last words of a process that ended, when a grandchild keeps its pipe open."""
 
@@ -46,11 +49,14 @@ class _Run:
     """Indexes that are to be started, at once or after a pause."""
     running: dict[int, _Process] = dataclasses.field(default_factory=dict)
     starts: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)
-    crashes: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)
+    patience: dict[int, evidence.Patience] = dataclasses.field(default_factory=dict)
+    """Of each index that has crashed."""
     drains: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)
     succeeded: set[int] = dataclasses.field(default_factory=set)
     failed: list[protocol.IndexFailure] = dataclasses.field(default_factory=list)
     stopped: bool = False
+    dropped: bool = False
+    """Nobody asks about it any more: it is forgotten when its processes have ended."""
     deadline: threading.Timer | None = None
 
     @property
@@ -131,6 +137,27 @@ class LocalRunner:
                 self._stop(run, "cancelled")
                 self._fill()
 
+    def retain(self, names: Collection[str], kinds: Collection[str]) -> None:
+        """Stops and forgets the Jobs of some kinds that are not named, with what their processes wrote."""
+        with self._changed:
+            for run in list(self._runs.values()):
+                if run.spec.kind in kinds and run.spec.name not in names and not run.dropped:
+                    run.dropped = True
+                    if run.state == "running":
+                        self._stop(run, "its controller gave it up")
+                    self._forget(run)
+            self._fill()
+
+    def _forget(self, run: _Run) -> None:
+        if run.dropped and not run.running:
+            self._runs.pop(run.spec.name, None)
+            if run.deadline is not None:
+                run.deadline.cancel()
+            shutil.rmtree(self._folder(run), ignore_errors=True)
+
+    def _folder(self, run: _Run) -> Path:
+        return self._logs / run.spec.key.rpartition("/")[0]
+
     def close(self) -> None:
         """Stops all Jobs and waits for their processes."""
         with self._changed:
@@ -152,8 +179,8 @@ class LocalRunner:
             if self._busy >= self._settings.cores:
                 break
             name, index = self._queue.popleft()
-            run = self._runs[name]
-            if run.stopped or run.state == "failed" or index not in run.waiting:
+            run = self._runs.get(name)
+            if run is None or run.stopped or run.state == "failed" or index not in run.waiting:
                 continue
             if len(run.running) >= run.spec.parallelism:
                 self._queue.append((name, index))
@@ -165,12 +192,11 @@ class LocalRunner:
     def _start(self, run: _Run, index: int) -> None:
         attempt = run.spec.launch * protocol.ATTEMPTS_A_LAUNCH + run.starts[index]
         run.starts[index] += 1
-        folder = self._logs / run.spec.key.rpartition("/")[0]
         try:
             process = _Process(
                 [*self._command, run.uri, "--index", str(index), "--attempt", str(attempt)],
                 environment=self._environment,
-                log=Log(folder / f"index-{index:05d}.log", self._settings.log_bytes),
+                log=Log(self._folder(run) / f"index-{index:05d}.log", self._settings.log_bytes),
                 ended=lambda code: self._ended(run, index, attempt, code),
             )
         except OSError as error:
@@ -186,32 +212,39 @@ class LocalRunner:
         process.watch()
 
     def _ended(self, run: _Run, index: int, attempt: int, code: int) -> None:
+        crashed = code not in (protocol.EXIT_DONE, protocol.EXIT_DRAINED, protocol.EXIT_PERMANENT)
+        shown = evidence.look(run.spec, index) if crashed and not run.stopped else evidence.Evidence()
         with self._changed:
             process = run.running.pop(index)
             self._busy -= 1
             if code == protocol.EXIT_DONE:
                 run.succeeded.add(index)
             elif not run.stopped:
-                self._failed(run, index, attempt, code, process.log)
+                self._failed(run, index, attempt, code, process.log, shown)
             if run.state != "running" and run.deadline is not None:
                 run.deadline.cancel()
+            self._forget(run)
             self._fill()
 
-    def _failed(self, run: _Run, index: int, attempt: int, code: int, log: Log) -> None:
-        crashes = run.crashes[index]
+    def _failed(
+        self, run: _Run, index: int, attempt: int, code: int, log: Log, shown: evidence.Evidence
+    ) -> None:
+        patience = run.patience.setdefault(index, evidence.Patience(run.spec.backoff_limit_per_index))
+        again = False
         if code == protocol.EXIT_DRAINED:
             run.drains[index] += 1
+            again = True
         elif code != protocol.EXIT_PERMANENT:
-            run.crashes[index] += 1
-        if code == protocol.EXIT_DRAINED or (
-            code != protocol.EXIT_PERMANENT and crashes < run.spec.backoff_limit_per_index
-        ):
-            again = run.crashes[index] + run.drains[index] - 1
-            pause = min(self._settings.restart_seconds * 2.0**again, self._settings.restart_longest_seconds)
+            again = patience.crashed(shown)
+        if again:
+            doublings = min(patience.in_a_row + run.drains[index] - 1, _MOST_DOUBLINGS)
+            pause = self._settings.restart_seconds * 2.0**doublings
             run.waiting.add(index)
-            self._later(pause, lambda: self._again(run.spec.name, index))
+            self._later(
+                min(pause, self._settings.restart_longest_seconds), lambda: self._again(run.spec.name, index)
+            )
             return
-        failure = _explain(index, attempt, code, log, crashes)
+        failure = _explain(index, attempt, code, log, max(run.starts[index] - 1, 0))
         run.failed.append(failure)
         if len(run.failed) > run.spec.max_failed_indexes:
             self._stop(run, None)
@@ -223,8 +256,8 @@ class LocalRunner:
 
     def _expire(self, name: str) -> None:
         with self._changed:
-            run = self._runs[name]
-            if run.state == "running":
+            run = self._runs.get(name)
+            if run is not None and run.state == "running":
                 self._stop(run, f"not done within {run.spec.deadline_seconds:g} s, its deadline")
                 self._fill()
 

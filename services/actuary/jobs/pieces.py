@@ -82,7 +82,7 @@ class Pieces:
                     self._store.delete(key)
 
     def _prefix(self, shard: int) -> str:
-        return f"{self._artifact}/.work/chunks/{shard:05d}/"
+        return prefix_of(self._artifact, shard)
 
     def _key(self, shard: int, number: int) -> str:
         return f"{self._prefix(shard)}{number:06d}.parquet"
@@ -91,6 +91,11 @@ class Pieces:
         with self._store.open(key) as stream:
             metadata = pq.ParquetFile(stream).schema_arrow.metadata or {}
         return receipts.Totals(**json.loads(metadata[_TOTALS]))
+
+
+def prefix_of(artifact: str, shard: int) -> str:
+    """The beginning of the keys of a shard's chunks."""
+    return f"{artifact}/.work/chunks/{shard:05d}/"
 
 
 def _sum(table: pa.Table) -> receipts.Totals:

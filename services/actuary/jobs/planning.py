@@ -32,7 +32,7 @@ class PlanningSettings(pydantic_settings.BaseSettings):
     workers: int = pydantic.Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     """Processes of a stage, where the campaign does not say; the machine's cores."""
     backoff_limit_per_index: int = pydantic.Field(default=6, ge=0)
-    """How often a process that crashed is started again; poison items need three."""
+    """How often a process that crashed is started again, where nothing was done or learnt in between."""
     report_address: str = ""
     """host:port of the WorkerService that processes report to."""
 

@@ -13,6 +13,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+_COMPUTE_SECONDS_LIMIT = 10.0
+"""A guess: many times what an answer takes."""
 _TOKENS = 1000
 _SECONDS_AN_HOUR = 3600
 
@@ -24,14 +26,18 @@ class Prices:
     input_micros_per_1000_tokens: int = 0
     output_micros_per_1000_tokens: int = 0
     gpu_hour_micros: int = 0
-    compute_seconds_limit: float = 10.0
-    """The longest time of the GPU that one item is charged for; a guess, many times what an answer takes."""
+    compute_seconds_limit: float = _COMPUTE_SECONDS_LIMIT
+    """The longest time of the GPU that one item is charged for."""
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Self:
         """Reads the JSON form of a message, in which 64-bit integers are text."""
-        kinds = {"compute_seconds_limit": float}
-        return cls(**{name: kinds.get(name, int)(value) for name, value in fields.items()})
+        return cls(
+            input_micros_per_1000_tokens=int(fields.get("input_micros_per_1000_tokens", 0)),
+            output_micros_per_1000_tokens=int(fields.get("output_micros_per_1000_tokens", 0)),
+            gpu_hour_micros=int(fields.get("gpu_hour_micros", 0)),
+            compute_seconds_limit=float(fields.get("compute_seconds_limit", _COMPUTE_SECONDS_LIMIT)),
+        )
 
     def worst_case_micros(
         self, tokens_in: npt.NDArray[np.int64], tokens_out: npt.NDArray[np.int64]

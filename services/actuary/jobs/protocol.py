@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, Literal, Protocol
 
 from actuary import errors
@@ -60,7 +60,7 @@ class JobSpec:
     launch: int = 0
     """How often the Job was launched before and now: orders the attempts over restarts of a runner."""
     backoff_limit_per_index: int = 6
-    """Crashes of one index before it counts as failed."""
+    """Crashes of one index in a row, with nothing done or learnt in between, before it counts as failed."""
     max_failed_indexes: int = 0
     """Failed indexes that the Job bears."""
     deadline_seconds: float | None = None
@@ -239,6 +239,10 @@ class Runner(Protocol):
 
     def cancel(self, name: str) -> None:
         """Stops it: SIGTERM, after a grace SIGKILL. Unknown or ended Jobs are left alone."""
+        ...
+
+    def retain(self, names: Collection[str], kinds: Collection[str]) -> None:
+        """Stops and forgets the Jobs of some kinds that are not named: they ended, or are another's now."""
         ...
 
     def close(self) -> None:

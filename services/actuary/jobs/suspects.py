@@ -33,6 +33,17 @@ Part = tuple[int, int]
 """Items start to stop of a chunk."""
 
 
+def key_of(artifact: str, index: int) -> str:
+    """The key of the record of an index."""
+    return f"{artifact}/.work/suspects/index-{index:05d}.json"
+
+
+def cases(store: objects.ObjectStore, artifact: str, index: int) -> str:
+    """What is known about the chunks that died with their worker, in a form that can be compared."""
+    key = key_of(artifact, index)
+    return "" if store.stat(key) is None else json.dumps(json.loads(store.get(key))["cases"])
+
+
 @dataclasses.dataclass(slots=True, kw_only=True)
 class _Case:
     """What is known about one chunk that died with its worker."""
@@ -55,7 +66,7 @@ class Suspects:
 
     def __init__(self, store: objects.ObjectStore, artifact: str, index: int, attempt: str) -> None:
         self._store = store
-        self._key = f"{artifact}/.work/suspects/index-{index:05d}.json"
+        self._key = key_of(artifact, index)
         self._attempt = attempt
         self._lock = threading.Lock()
         self._open: list[ChunkId] = []

@@ -9,7 +9,7 @@ Options:
     latency_ms: waits so long a call, without computing; calls in flight together then go faster.
     tokens_out: tokens written an item.
     probabilities: `yes` (default) or `no`.
-    kill_item: the process dies (SIGKILL) when it gets this item: a poison item.
+    kill_item: the process dies (SIGKILL) when it gets this item, or one of several with commas between.
     call_log: file to which the ids of every call are appended, one a line, so that repeated calls show.
 """
 
@@ -43,7 +43,7 @@ class NullModel:
         self._latency_seconds = read.number("latency_ms", 0.0, low=0, high=3_600_000) / 1000
         self._tokens_out = read.whole("tokens_out", 1, low=0, high=1_000_000)
         self._probabilities = read.choice("probabilities", "yes", ("yes", "no")) == "yes"
-        self._kill_item = read.text("kill_item", "")
+        self._kill_items = frozenset(filter(None, read.text("kill_item", "").split(",")))
         self._call_log = read.text("call_log", "")
         read.done()
         self._capabilities = protocol.Capabilities(
@@ -65,7 +65,7 @@ class NullModel:
             await asyncio.sleep(self._latency_seconds)
         n, k = len(prompts), len(options)
         ids = [p.item_id for p in prompts]
-        if self._kill_item and self._kill_item in ids:
+        if self._kill_items and not self._kill_items.isdisjoint(ids):
             os.kill(os.getpid(), signal.SIGKILL)
         if self._call_log:
             with open(self._call_log, "a", encoding="utf-8") as log:

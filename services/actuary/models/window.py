@@ -103,6 +103,7 @@ class Window:
     def pushed_back(self) -> None:
         """The model said that it is too much, or did not answer."""
         self._shrink(0.5)
+        self._rest = max(self._rest - 1, 0)
 
     def _shrink(self, factor: float) -> None:
         # once a round: what is in flight already was sent under the old window
@@ -242,7 +243,7 @@ class _Caller:
 
         def count(state: tenacity.RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
-            reason = "TIMEOUT" if isinstance(error, TimeoutError) else getattr(error, "default_reason", "")
+            reason = "DEADLINE_EXCEEDED" if isinstance(error, TimeoutError) else getattr(error, "code", "")
             retries[reason] = retries.get(reason, 0) + 1
 
         attempts = tenacity.AsyncRetrying(

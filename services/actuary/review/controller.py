@@ -6,6 +6,8 @@ is simply made again. The controller has no thread of its own: the service calls
 
 from __future__ import annotations
 
+import time
+
 from actuary import errors, metrics
 from actuary.review import desk as desks
 from actuary.review import replay
@@ -21,6 +23,8 @@ class Controller:
         self._holder = holder
         self._replays: dict[str, replay.Replay] = {}
         self._queues: dict[str, tuple[int, int]] = {}
+        self._held: dict[str, float] = {}
+        """When the lease of a batch is renewed, on a monotonic clock."""
 
     def step_all(self) -> bool:
         """One step for each batch that this controller gets the lease of; whether anything happened.
@@ -30,14 +34,25 @@ class Controller:
         """
         acted = False
         self._queues.clear()
-        for record in self._desk.unfinished():
-            name = f"review/{record.name}"
-            lease = self._leases.acquire(name, self._holder, self._desk.settings.controller_seconds)
-            if lease is not None:
+        records = self._desk.unfinished()
+        for record in records:
+            if self._leads(record.name):
                 acted = self.step(record.name) or acted
+        names = {record.name for record in records}
+        self._held = {name: until for name, until in self._held.items() if name in names}
         metrics.QUEUE_TASKS.labels(state="open").set(sum(waiting for waiting, _ in self._queues.values()))
         metrics.QUEUE_TASKS.labels(state="held").set(sum(held for _, held in self._queues.values()))
         return acted
+
+    def _leads(self, name: str) -> bool:
+        """Whether this controller acts on a batch; its lease is renewed when half of it is over."""
+        now, seconds = time.monotonic(), self._desk.settings.controller_seconds
+        if now < self._held.get(name, 0.0):
+            return True
+        if self._leases.acquire(f"review/{name}", self._holder, seconds) is None:
+            return False
+        self._held[name] = now + seconds / 2
+        return True
 
     def step(self, name: str) -> bool:
         """One step of one batch: read, decide, act; whether anything happened.

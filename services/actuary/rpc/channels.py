@@ -44,6 +44,7 @@ IDEMPOTENT: Mapping[str, Sequence[str]] = {
     ),
     "actuary.v1.ReviewService": (
         *_jobs(("ReviewBatch", "ReviewBatches")),
+        "ResumeReviewBatch",
         "CloseReviewBatch",
         "SubmitAnswers",
         "ReleaseTasks",

@@ -79,9 +79,9 @@ def error_dict(error: errors.ActuaryError) -> dict[str, Any]:
 def status_from_error(form: Mapping[str, Any]) -> status_pb2.Status:
     """The status of an error in its JSON form, uncut: for messages, not for trailers."""
     status = status_pb2.Status(
-        code=code_pb2.Code.Value(form.get("code", "INTERNAL")), message=str(form.get("message", ""))
+        code=code_pb2.Code.Value(form.get("code", "INTERNAL")), message=_text(form.get("message", ""))
     )
-    metadata = {str(key): str(value) for key, value in (form.get("metadata") or {}).items()}
+    metadata = {_text(key): _text(value) for key, value in (form.get("metadata") or {}).items()}
     _add(
         status,
         error_details_pb2.ErrorInfo(
@@ -92,9 +92,14 @@ def status_from_error(form: Mapping[str, Any]) -> status_pb2.Status:
     if violations:
         request = error_details_pb2.BadRequest()
         for violation in violations:
-            request.field_violations.add(**violation)
+            request.field_violations.add(**{name: _text(value) for name, value in violation.items()})
         _add(status, request)
     return status
+
+
+def _text(value: object) -> str:
+    """What protobuf takes: the name of a file may hold what is no Unicode."""
+    return str(value).encode(errors="backslashreplace").decode()
 
 
 def for_trailers(error: errors.ActuaryError) -> status_pb2.Status:

@@ -42,6 +42,7 @@ _NUMBERS = frozenset(
         descriptor.FieldDescriptor.CPPTYPE_UINT64,
     }
 )
+_DURATION = "google.protobuf.Duration"
 _LARGEST_SECONDS = 315_576_000_000
 """Of a Duration, by its specification: 10,000 years."""
 
@@ -252,6 +253,9 @@ def _findings(
     value = field
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         value = field.message_type.fields_by_name["value"]
+    if value.message_type is not None and value.message_type.full_name == _DURATION:
+        ranged = rule is not None and _has_range(rule)
+        return ((_seconds(_range(rule)),) if ranged and rule is not None else (), ())
     of_value: list[Finding] = []
     of_list: list[Finding] = []
     if value.cpp_type in _NUMBERS:
@@ -292,6 +296,16 @@ def _range(rule: rules_pb2.Rule) -> Finding:
         if low_holds and high_holds and (isinstance(value, int) or math.isfinite(value)):
             return None
         return f"expected {expected}, got {value!r}: give a number in that range"
+
+    return finding
+
+
+def _seconds(of_number: Finding) -> Finding:
+    """A check of a Duration, by its seconds."""
+
+    def finding(value: Any) -> str | None:
+        wrong = of_number(value.seconds + value.nanos / 1e9)
+        return None if wrong is None else wrong.replace("a number", "seconds", 1)
 
     return finding
 
@@ -378,7 +392,7 @@ def _timestamp(value: Any) -> str | None:
 
 
 _WELL_KNOWN: Mapping[str, Finding] = {
-    "google.protobuf.Duration": _duration,
+    _DURATION: _duration,
     "google.protobuf.Timestamp": _timestamp,
 }
 """Types of others that have bounds of their own; without them a conversion would fail later."""

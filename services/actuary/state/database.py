@@ -181,6 +181,8 @@ def _mapped_errors(url: str) -> Iterator[None]:
         yield
     except sa.exc.TimeoutError as error:
         raise errors.UnavailableError(f"database {url}: all connections are in use; try again") from error
+    except OverflowError as error:  # of SQLite's driver, which holds 64 bits
+        raise errors.InvalidInputError(f"database {url} cannot hold a value: {error}") from error
     except sa.exc.DBAPIError as error:
         text = str(error.orig).strip()
         if _sqlstate(error) in _FULL_SQLSTATES or "disk is full" in text:
@@ -191,7 +193,7 @@ def _mapped_errors(url: str) -> Iterator[None]:
             raise errors.PreconditionError(
                 f"database {url} has no tables of this version: {text}; run the migrations"
             ) from error
-        if isinstance(error, sa.exc.OperationalError):
+        if isinstance(error, sa.exc.OperationalError) or error.connection_invalidated:
             raise errors.UnavailableError(f"database {url} does not answer: {text}") from error
         if "malformed" in text or "not a database" in text:
             raise errors.DataLossError(f"database {url}: {text}") from error

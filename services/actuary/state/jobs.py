@@ -158,6 +158,14 @@ class Jobs:
             rows = connection.execute(query.order_by(table.c.create_time, table.c.name)).mappings()
             return tuple(JobRecord(**row) for row in rows)
 
+    def unfinished(self, campaign: str) -> tuple[JobRecord, ...]:
+        """The Jobs of a campaign that have not succeeded: a retry goes on where they write."""
+        table = tables.jobs
+        query = sa.select(table).where(table.c.campaign == campaign, table.c.state != "SUCCEEDED")
+        with self._db.read() as connection:
+            rows = connection.execute(query.order_by(table.c.create_time, table.c.name)).mappings()
+            return tuple(JobRecord(**row) for row in rows)
+
     def report(
         self,
         job: str,

@@ -36,7 +36,7 @@ def after(query: sa.Select[Any], table: sa.Table, page_token: str) -> sa.Select[
         micros, name = json.loads(base64.urlsafe_b64decode(page_token.encode()))
         time = datetime.datetime.fromtimestamp(0, datetime.UTC) + datetime.timedelta(microseconds=int(micros))
         name = str(name)
-    except (ValueError, TypeError, binascii.Error, OverflowError) as error:
+    except (ValueError, TypeError, binascii.Error, OverflowError, RecursionError) as error:
         raise errors.InvalidInputError(
             "page_token: expected the next_page_token of an answer, unchanged"
         ) from error

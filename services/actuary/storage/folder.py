@@ -56,20 +56,22 @@ class FolderStore:
     def put(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
         """Writes an object; False when `if_absent` and it existed already."""
         path = self._path(key)
-        if if_absent and path.is_file():
-            return False
-        with self._mapped(key), self._temporary(path) as (stream, temporary):
-            stream.write(data)
-            return _commit(stream, temporary, path, if_absent=if_absent)
+        with self._mapped(key):
+            if if_absent and path.is_file():
+                return False
+            with self._temporary(path) as (stream, temporary):
+                stream.write(data)
+                return _commit(stream, temporary, path, if_absent=if_absent)
 
     def put_file(self, key: str, path: Path, *, if_absent: bool = False) -> bool:
         """Copies a file into the store."""
         target = self._path(key)
-        if if_absent and target.is_file():
-            return False
-        with path.open("rb") as source, self._mapped(key), self._temporary(target) as (stream, temporary):
-            shutil.copyfileobj(source, stream, objects.BLOCK_BYTES)
-            return _commit(stream, temporary, target, if_absent=if_absent)
+        with path.open("rb") as source, self._mapped(key):
+            if if_absent and target.is_file():
+                return False
+            with self._temporary(target) as (stream, temporary):
+                shutil.copyfileobj(source, stream, objects.BLOCK_BYTES)
+                return _commit(stream, temporary, target, if_absent=if_absent)
 
     @contextlib.contextmanager
     def create(self, key: str) -> Iterator[BinaryIO]:

@@ -57,7 +57,8 @@ class Bench:
     def spec(self, name: str = "a1", *, kind: str = "annotation", indexes: int = INDEXES, **parameters):
         """A Job; keyword arguments are further parameters, those of the model among them."""
         options = parameters.pop("options", {})
-        price = parameters.pop("price", 100_000)
+        prices = {"input_micros_per_1000_tokens": str(parameters.pop("price", 100_000))}
+        prices = parameters.pop("prices", prices)
         return protocol.JobSpec(
             name=f"campaigns/c/annotationJobs/{name}",
             kind=kind,
@@ -72,7 +73,7 @@ class Bench:
                 "model": {
                     "kind": "null",
                     "options": options,
-                    "prices": {"input_micros_per_1000_tokens": str(price)},
+                    "prices": prices,
                 },
                 "calls": str(self.calls),
                 **parameters,

@@ -3,7 +3,8 @@
 Parameters of its Jobs besides those of `annotation`: `calls`, a file to which every call appends the
 number of its items; `drain_call`, the call before which it is told to stop, at attempt 0; `caps`, allowances
 of which the next is granted when the last does not suffice; `reports`, a file to which every report is
-appended; `stop_at`, the number of the report that is answered with stop.
+appended; `stop_at`, the number of the report that is answered with stop; `database`, that of the Job's row,
+which is asked instead; `overstated`, how many times the cost the worst case is.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from actuary.annotator import work
 from actuary.jobs import chunks, protocol, worker
 from actuary.models import forms
 from actuary.models import protocol as models
+from actuary.state import database, jobs
 
 
 class LoggedModel:
@@ -55,8 +57,18 @@ class Annotate:
         model = forms.open_model(parameters["model"], template, store=context.store, scratch=context.scratch)
         drain_call = parameters.get("drain_call") if context.attempt == 0 else None
         logged = LoggedModel(model, Path(parameters["calls"]), drain_call)
-        stage = work.Stage(logged, template, parameters["model"], context.store)
+        stage = Overstated(logged, template, parameters["model"], context.store)
+        stage.times = parameters.get("overstated", 1)
         chunks.run(context, stage, work.Items(context, parameters))
+
+
+class Overstated(work.Stage):
+    """A model that may write much and writes little."""
+
+    times = 1
+
+    def worst_case_micros(self, rows):
+        return self.times * super().worst_case_micros(rows)
 
 
 class WriteFile:
@@ -121,6 +133,27 @@ class ScriptedReporter:
         )
 
 
+class DatabaseReporter:
+    """What the service answers, without the service."""
+
+    def __init__(self, spec: protocol.JobSpec, index: int, attempt: int) -> None:
+        self._jobs = jobs.Jobs(database.Database.open(spec.parameters["database"]))
+        self._key = (spec.name, index, attempt)
+
+    def report(self, progress: protocol.Progress) -> protocol.Allowance:
+        figures = {"cost_micros": progress.cost_micros, "seconds": progress.seconds, "done": progress.done}
+        grant = self._jobs.report(*self._key, figures, progress.next_slice_micros, exact=progress.exact)
+        return protocol.Allowance(
+            money_micros=grant.allowance_micros, next_report_seconds=0.5, stop=grant.stop, wait=grant.wait
+        )
+
+
+def reporter(spec: protocol.JobSpec, index: int, attempt: int) -> protocol.Reporter:
+    if "database" in spec.parameters:
+        return DatabaseReporter(spec, index, attempt)
+    return ScriptedReporter(spec)
+
+
 TASKS: dict[str, worker.Task] = {
     "annotation": Annotate(),
     "file": WriteFile(),
@@ -132,4 +165,4 @@ TASKS: dict[str, worker.Task] = {
 
 if __name__ == "__main__":
     uri, _, index, _, attempt = sys.argv[1:]
-    sys.exit(worker.main(uri, int(index), int(attempt), TASKS, lambda spec, *_: ScriptedReporter(spec)))
+    sys.exit(worker.main(uri, int(index), int(attempt), TASKS, reporter))

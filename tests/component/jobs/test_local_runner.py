@@ -67,6 +67,36 @@ def test_a_poison_item_costs_its_worker_four_restarts_and_no_shard(bench, make):
     assert bench.finish(spec).counts == {"FAILED": 1, "LABELLED": 59}
 
 
+def test_several_poison_items_of_one_shard_cost_themselves_and_no_shard(bench, make):
+    poison = bench.ids[0:12:3]  # all in the first shard
+    spec = bench.spec(indexes=1, options={"kill_item": ",".join(poison)})
+    status = wait(bench, make(), spec)
+    assert status.state == "succeeded"
+    assert status.restarts > spec.backoff_limit_per_index
+    rows = bench.table(spec)
+    assert sorted(row["item_id"] for row in rows if row["outcome"] == "FAILED") == sorted(poison)
+
+
+def test_a_job_that_nobody_asks_about_is_stopped_and_forgotten_with_its_logs(bench, make, fifo):
+    runner = make()
+    spec = bench.spec(kind="wait", indexes=1, fifo=str(fifo))
+    other = bench.spec("a2", kind="file", indexes=1)
+    launch(bench, runner, spec)
+    pid = int(fifo.read_text())
+    assert wait(bench, runner, other).state == "succeeded"
+    runner.retain({other.name}, {"wait"})
+    while runner.status(spec.name) is not None:
+        assert runner.status(spec.name).state == "running"
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert runner.status(other.name).state == "succeeded"
+    assert list((bench.root / "logs").rglob("index-*.log")) == [
+        path for path in (bench.root / "logs").rglob("index-*.log") if "a2" in str(path)
+    ]
+    launch(bench, runner, spec)
+    assert int(fifo.read_text()) != pid
+
+
 def test_a_drained_process_is_started_again_and_not_counted(bench, make):
     spec = dataclasses.replace(bench.spec(drain_call=1), backoff_limit_per_index=0)
     status = wait(bench, make(), spec)

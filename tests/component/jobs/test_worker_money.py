@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 
-from actuary.jobs import protocol
+import numpy as np
+import pytest
+
+from actuary.jobs import prices, protocol
+from actuary.state import database, jobs
 
 CHUNK = 8
 
@@ -86,3 +90,45 @@ def test_chunks_under_way_together_do_not_pass_the_allowance_either(bench, undis
     rows = bench.table(spec)
     assert cap - max(row["cost_micros"] for row in undisturbed) < cost(rows) <= cap
     assert len(rows) == len(undisturbed)
+
+
+@pytest.fixture
+def capped(bench):
+    """Makes a Job's row with a cap, which its processes ask; returns the Job's description."""
+    url = f"sqlite:///{bench.root}/actuary.db"
+    db = database.Database.open(url)
+    db.migrate()
+
+    def make(cap: int, **parameters) -> protocol.JobSpec:
+        spec = bench.spec(database=url, **parameters)
+        row = {"name": spec.name, "kind": spec.kind, "campaign": spec.campaign, "artifact": spec.artifact}
+        jobs.Jobs(db).create(jobs.JobRecord(**row, spec={}, spec_digest="", cap_micros=cap))
+        return spec
+
+    yield make
+    db.close()
+
+
+def test_what_one_worker_does_not_need_another_gets(bench, undisturbed, capped):
+    """Their worst cases together pass the cap many times, what they spend does not."""
+    spec = capped(cost(undisturbed) * 5 // 4, overstated=10, options={"latency_ms": "20"})
+    workers = [bench.start(spec, index) for index in range(2)]
+    assert [bench.end(worker) for worker in workers] == [0, 0]
+    assert bench.table(spec) == undisturbed
+
+
+def test_a_cap_below_the_cost_is_used_up_to_the_last_item_that_fits(bench, undisturbed, capped):
+    cap = cost(undisturbed) // 2
+    spec = capped(cap, options={"latency_ms": "20"})
+    workers = [bench.start(spec, index) for index in range(2)]
+    assert [bench.end(worker) for worker in workers] == [0, 0]
+    rows = bench.table(spec)
+    assert {row["outcome"] for row in rows} == {"LABELLED", "OVER_BUDGET"}
+    assert cap - 2 * max(row["cost_micros"] for row in undisturbed) < cost(rows) <= cap
+
+
+def test_the_time_of_a_gpu_is_part_of_the_worst_case_and_never_charged_beyond_it():
+    table = prices.Prices.of({"gpu_hour_micros": "3600000000", "compute_seconds_limit": 0.5})
+    none = np.zeros(2, np.int64)
+    assert table.worst_case_micros(none, none).tolist() == [500_000, 500_000]
+    assert table.cost_micros(none, none, np.array([0.1, 7.0])).tolist() == [100_000, 500_000]

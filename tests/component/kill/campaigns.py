@@ -119,7 +119,7 @@ class Place:
 
     @contextlib.contextmanager
     def server(self, **environment: str) -> Iterator[tuple[subprocess.Popen[str], clients.Client]]:
-        """`actuary up` on this folder, and a client of it; it may be killed meanwhile."""
+        """`actuary up` on this folder, and a client of it; it may be killed at any time."""
         # who was killed could not take its address away
         (self.data / "server.json").unlink(missing_ok=True)
         words = ("up", "--address", "127.0.0.1:0", "--metrics-port", "0")
@@ -129,7 +129,8 @@ class Place:
         file = self.data / "server.json"
         try:
             wait_for(lambda: file.exists() or process.poll() is not None, "the server's address")
-            with clients.Client(json.loads(file.read_text())["address"]) as client:
+            address = json.loads(file.read_text())["address"] if file.exists() else "127.0.0.1:1"
+            with clients.Client(address) as client:
                 yield process, client
         finally:
             if process.poll() is None:

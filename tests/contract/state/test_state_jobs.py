@@ -54,8 +54,16 @@ def test_open_holds_what_has_not_ended(store):
     for state in ("PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"):
         store.create(record(f"{NAME}-{state.lower()}", state=state))
     store.create(record("campaigns/c/critiqueJobs/a", kind="critique"))
-    assert [job.state for job in store.open("annotation")] == ["PENDING", "RUNNING"]
-    assert len(store.open()) == 3
+    assert [job.state for job in store.open(["annotation"])] == ["PENDING", "RUNNING"]
+    assert len(store.open(["annotation", "critique"])) == len(store.open()) == 3
+
+
+def test_unfinished_are_those_of_a_campaign_that_did_not_succeed(store):
+    for state in ("RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"):
+        store.create(record(f"{NAME}-{state.lower()}", state=state))
+    store.create(record("campaigns/d/annotationJobs/a", campaign="campaigns/d"))
+    assert {job.state for job in store.unfinished("campaigns/c")} == {"RUNNING", "FAILED", "CANCELLED"}
+    assert {job.campaign for job in store.unfinished("campaigns/c")} == {"campaigns/c"}
 
 
 def test_an_allowance_covers_what_is_spent_and_the_next_slice(store):
@@ -82,6 +90,33 @@ def test_an_index_that_is_done_gives_back_what_it_did_not_use(store):
     assert store.report(NAME, 1, 0, progress(0), 100).allowance_micros == 0
     store.report(NAME, 0, 0, progress(400, done=True), 0)
     assert store.report(NAME, 1, 0, progress(0), 700).allowance_micros == 600
+
+
+def test_an_exact_report_gives_back_what_it_does_not_need_and_any_other_keeps_it(store):
+    store.create(record())
+    store.report(NAME, 0, 0, progress(0), 900)
+    assert store.report(NAME, 0, 0, progress(50), 100).allowance_micros == 900
+    assert store.report(NAME, 1, 0, progress(0), 500).allowance_micros == 100
+    assert store.report(NAME, 0, 0, progress(50), 100, exact=True).allowance_micros == 150
+    assert store.report(NAME, 1, 0, progress(0), 500).allowance_micros == 500
+
+
+def test_an_exact_report_of_a_later_attempt_keeps_what_the_first_may_be_spending(store):
+    store.create(record())
+    store.report(NAME, 0, 0, progress(0), 900)
+    assert store.report(NAME, 0, 1, progress(0), 100, exact=True).allowance_micros == 900
+    assert store.report(NAME, 0, 1, progress(0), 100, exact=True).allowance_micros == 100
+
+
+def test_who_is_short_waits_while_others_hold_what_they_have_not_spent(store):
+    store.create(record())
+    store.report(NAME, 0, 0, progress(0), 900)
+    short = store.report(NAME, 1, 0, progress(0), 500, exact=True)
+    assert (short.allowance_micros, short.wait) == (100, True)
+    store.report(NAME, 0, 0, progress(700, done=True), 0)
+    assert store.report(NAME, 1, 0, progress(0), 500, exact=True) == jobs.Grant(
+        allowance_micros=300, stop=False, wait=False
+    )
 
 
 def test_a_repeated_report_changes_nothing(store):

@@ -160,7 +160,7 @@ def test_what_can_succeed_later_is_repeated_and_counted() -> None:
             await asyncio.sleep(1000)
 
     (scored,) = collect(Scripted(busy), [batch("a")], timeout_seconds=5)
-    assert scored.retries == {"UNAVAILABLE": 2, "EXHAUSTED": 1, "TIMEOUT": 1}
+    assert scored.retries == {"UNAVAILABLE": 2, "RESOURCE_EXHAUSTED": 1, "DEADLINE_EXCEEDED": 1}
     assert list(scored.scores.item_ids) == ["a"]
     assert scored.scores.failures == {}
 

@@ -17,6 +17,7 @@ from actuary.v1 import (
     campaign_pb2,
     model_pb2,
     quote_pb2,
+    risk_model_pb2,
     worker_service_pb2,
 )
 
@@ -114,7 +115,15 @@ def test_whole_numbers_are_compared_exactly(value):
 
 
 def test_a_field_that_is_not_set_breaks_no_range():
-    assert violations(quote_pb2.Quote(risk_model="r", budget={"human_label_micros": 0})) == {}
+    assert violations(risk_model_pb2.RiskModel(confidence_level=0)).keys() >= {"confidence_level"}
+    assert "confidence_level" not in violations(risk_model_pb2.RiskModel())
+
+
+def test_the_bounds_of_a_duration_are_seconds():
+    for seconds, wrong in ((1, False), (604_800, False), (0, True), (-5, True), (604_801, True)):
+        found = violations(campaign_pb2.Review(lease_duration={"seconds": seconds}))
+        assert ("lease_duration" in found) == wrong
+    assert "expected seconds in [1, 604800], got 604801.0" in found["lease_duration"]
 
 
 def test_an_explicit_zero_is_set():

@@ -50,16 +50,35 @@ def gc(data: Path, store: str, *, dry_run: bool, older_than_hours: float) -> Non
     from actuary.storage import gc as collector
     from actuary.storage import location
 
-    uri = store or settings.ProcessSettings().for_folder(data).store_uri
-    opened = location.open_store(uri)
+    process = settings.ProcessSettings().for_folder(data)
+    opened = location.open_store(store or process.store_uri)
     age = datetime.timedelta(hours=older_than_hours)
-    found = collector.plan(opened, "", age, now=datetime.datetime.now(datetime.UTC))
+    kept = _resumable(process)
+    found = collector.plan(opened, "", age, now=datetime.datetime.now(datetime.UTC), kept=kept)
     doomed = (*found.unnamed, *found.leftovers)
     for info in doomed:
         typer.echo(f"{info.size:>12}  {info.modified:%Y-%m-%d %H:%M}  {info.key}")
     if not dry_run:
         collector.remove(opened, found, "")
     typer.echo(f"{'would remove' if dry_run else 'removed'} {len(doomed)} objects, {found.bytes} bytes")
+
+
+def _resumable(process: settings.ProcessSettings) -> list[str]:
+    """Prefixes of the artifacts that campaigns still work on, or could when they are resumed.
+
+    What they have finished is paid for, whatever its age; no manifest names it yet.
+    """
+    from actuary.state import campaigns, clock, database, jobs
+
+    db = database.Database.open(process.database_url)
+    try:
+        db.migrate()
+        rows = campaigns.Campaigns(db, clock.utc_now)
+        unfinished = rows.active(final=("CANCELLED", "SUCCEEDED"))
+        table = jobs.Jobs(db, clock.utc_now)
+        return [f"{record.artifact}/" for name in unfinished for record in table.unfinished(name)]
+    finally:
+        db.close()
 
 
 def _until_signal() -> None:

@@ -1,0 +1,189 @@
+"""The controller of Jobs on a real database, store and runner."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+import threading
+
+import pytest
+
+from actuary import errors, metrics
+from actuary.jobs import controller, local, protocol
+from actuary.jobs import settings as job_settings
+from actuary.state import database, jobs
+
+DEADLINE_SECONDS = 120
+
+
+@pytest.fixture
+def table(bench):
+    db = database.Database.open(f"sqlite:///{bench.root}/actuary.db")
+    db.migrate()
+    yield jobs.Jobs(db)
+    db.close()
+
+
+@pytest.fixture
+def runner(bench):
+    made = local.LocalRunner(
+        job_settings.JobsSettings(cores=2, log_folder=bench.root / "logs", grace_seconds=0.2),
+        command=[sys.executable, str(bench.program)],
+    )
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def make(bench, table, runner):
+    """Makes controllers of annotation Jobs."""
+
+    def one(planner=lambda record: bench.spec(), *, runs=runner):
+        return controller.Controller(
+            jobs=table,
+            store=bench.store,
+            runner=runs,
+            planners={"annotation": planner},
+            clock=lambda: datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+            code_version="test",
+        )
+
+    return one
+
+
+@pytest.fixture
+def row(bench, table):
+    spec = bench.spec()
+    fields = {"name": spec.name, "kind": spec.kind, "campaign": spec.campaign, "artifact": spec.artifact}
+    return table.create(jobs.JobRecord(**fields, spec={}, spec_digest=""))
+
+
+class Recorded:
+    """A runner that starts nothing and writes down what it is asked."""
+
+    def __init__(self) -> None:
+        self.launched: list[int] = []
+
+    def launch(self, spec, uri):
+        self.launched.append(spec.launch)
+
+    def status(self, name):
+        return None
+
+    def cancel(self, name):
+        pass
+
+    def retain(self, names, kinds):
+        pass
+
+
+def done_items(stage="annotate"):
+    return metrics.ITEMS.labels(stage=stage, outcome="LABELLED")._value.get()
+
+
+def until_ended(table, name, steps):
+    pause = threading.Event()
+    for _ in range(DEADLINE_SECONDS * 20):
+        steps.step()
+        record = table.get(name)
+        if record.state in jobs.FINAL:
+            return record
+        pause.wait(0.05)
+    raise AssertionError(f"not ended: {record}")
+
+
+def test_a_job_is_launched_once_and_ends_with_what_its_manifest_says(table, row, make, undisturbed):
+    before = done_items()
+    record = until_ended(table, row.name, make())
+    assert record.state == "SUCCEEDED"
+    assert record.progress["launches"] == 1
+    assert record.progress["outcome_counts"] == {"LABELLED": len(undisturbed)}
+    assert record.cost_micros == sum(each["cost_micros"] for each in undisturbed)
+    assert done_items() - before == len(undisturbed)
+
+
+def test_of_two_controllers_that_read_the_same_row_one_launches(table, row, make):
+    """As when one was stopped between reading and launching, and another took over meanwhile."""
+    first, second = Recorded(), Recorded()
+    make(runs=first).step_one(row)
+    with pytest.raises(errors.ConflictError):
+        make(runs=second).step_one(row)
+    assert (first.launched, second.launched) == ([1], [])
+    # a controller whose runner knows nothing of the Job launches it again, under another number
+    make(runs=second).step_one(table.get(row.name))
+    assert second.launched == [2]
+
+
+def test_items_are_counted_once_however_often_the_end_is_tried(table, row, make, runner, bench):
+    """The store goes away when the manifest is to be written, and comes back."""
+    tries = []
+
+    def planner(record):
+        status = runner.status(record.name)
+        if status is not None and status.state == "succeeded" and len(tries) < 5:
+            tries.append(1)
+            raise errors.UnavailableError("the store does not answer")
+        return bench.spec()
+
+    before = done_items()
+    record = until_ended(table, row.name, make(planner))
+    assert (record.state, len(tries)) == ("SUCCEEDED", 5)
+    assert done_items() - before == record.progress["item_count"]
+
+
+def test_a_fault_in_one_job_does_not_stop_the_others(table, row, make, bench):
+    other = table.create(
+        jobs.JobRecord(
+            name="campaigns/c/annotationJobs/b",
+            kind="annotation",
+            campaign="campaigns/c",
+            artifact="campaigns/c/b",
+            spec={},
+            spec_digest="",
+        )
+    )
+
+    def planner(record):
+        if record.name == row.name:
+            raise ZeroDivisionError
+        return bench.spec("b")
+
+    assert until_ended(table, other.name, make(planner)).state == "SUCCEEDED"
+    assert table.get(row.name).state == "PENDING"
+
+
+def test_a_cancelled_job_ends_when_its_processes_have_and_says_what_they_cost(table, make, bench, fifo):
+    spec = bench.spec(kind="wait", indexes=1, fifo=str(fifo))
+    fields = {"name": spec.name, "kind": "annotation", "campaign": spec.campaign, "artifact": spec.artifact}
+    record = table.create(jobs.JobRecord(**fields, spec={}, spec_digest=""))
+    steps = make(lambda _: spec)
+    steps.step()
+    fifo.read_text()
+    table.report(spec.name, 0, protocol.ATTEMPTS_A_LAUNCH, {"cost_micros": 7, "seconds": 1.0}, 0)
+    record = table.get(spec.name)
+    table.update(jobs.dataclasses.replace(record, cancel_requested=True), record.version)
+    ended = until_ended(table, spec.name, steps)
+    assert (ended.state, ended.cost_micros) == ("CANCELLED", 7)
+
+
+def test_who_stands_down_stops_what_runs_here_and_starts_it_again_later(table, make, runner, bench, fifo):
+    spec = bench.spec(kind="wait", indexes=1, fifo=str(fifo))
+    fields = {"name": spec.name, "kind": "wait", "campaign": spec.campaign, "artifact": spec.artifact}
+    table.create(jobs.JobRecord(**fields, spec={}, spec_digest=""))
+    steps = controller.Controller(
+        jobs=table,
+        store=bench.store,
+        runner=runner,
+        planners={"wait": lambda _: spec},
+        clock=lambda: datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+        code_version="test",
+    )
+    steps.step()
+    fifo.read_text()
+    steps.stand_down()
+    while runner.status(spec.name) is not None:
+        pass
+    assert table.get(spec.name).state == "RUNNING"
+    steps.step()
+    fifo.read_text()
+    assert table.get(spec.name).progress["launches"] == 2
