@@ -31,7 +31,7 @@ class BatchSpec:
     """URI of the items artifact."""
     wave: int
     label_cap: int
-    """Labels that may be paid, doubles and third labels included; >= 1."""
+    """Labels that may be paid, doubles and third labels included; >= 0, with which nobody is asked."""
     classes: tuple[ClassDefinition, ...]
     instruction: str = ""
     """The task's question."""
@@ -73,8 +73,8 @@ class BatchSpec:
 def check(spec: BatchSpec) -> None:
     """Raises InvalidInputError with everything that is wrong."""
     violations = []
-    if spec.label_cap < 1:
-        violations.append(errors.Violation("label_cap", f"expected at least 1, got {spec.label_cap}"))
+    if spec.label_cap < 0:
+        violations.append(errors.Violation("label_cap", f"expected at least 0, got {spec.label_cap}"))
     names = spec.class_names
     if len(names) < 2 or len(set(names)) != len(names):
         violations.append(

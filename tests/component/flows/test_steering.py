@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import grpc
 import pytest
 
-from actuary.v1 import campaign_pb2
+from actuary.v1 import campaign_pb2, campaign_service_pb2
 from actuary.v1 import review_service_pb2 as pb
 from component.flows import newcomer
 
@@ -142,8 +143,38 @@ def test_what_people_answer_counts_whatever_fails_meanwhile_and_is_paid_once(ser
 def test_cancelling_what_failed_books_what_people_have_answered(served, content):
     fail_for_want_of_labels(served, "given-up", content)
     assert labels_of(served, "given-up") == (40, 30, 0)
+    # what a Job has finished is paid for, and a retry goes on from it: gc knows, whatever its age
+    chunk = "campaigns/given-up/annotationJobs/annotate-w0/.work/chunks/00000/000000.parquet"
+    path = served.data / "store" / chunk
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    assert chunk not in served.cli("gc", "--dry-run", "--older-than-hours", 0).stdout
     assert "given-up: cancelled" in served.cli("cancel", "given-up").stdout
     assert labels_of(served, "given-up") == (40, 0, 12)
+    assert chunk in served.cli("gc", "--dry-run", "--older-than-hours", 0).stdout
+
+
+def test_a_top_up_that_is_refused_raises_nothing(served, content):
+    folder = newcomer.make(served.shell.folder / "raised", newcomer.campaign(), content)
+    served.client.create(folder)
+    served.until("raised", "WAITING_FOR_PEOPLE")
+    request = campaign_service_pb2.TopUpCampaignRequest(
+        name="campaigns/raised", human_labels=5, request_id="r1", etag="v0"
+    )
+    with pytest.raises(grpc.RpcError) as refused:
+        served.client.campaigns.TopUpCampaign(request)
+    assert refused.value.code() == grpc.StatusCode.ABORTED
+    assert labels_of(served, "raised")[0] == 40
+    request.etag = served.client.get("raised").etag
+    assert served.client.campaigns.TopUpCampaign(request).purse.human_labels.limit == 45
+    served.cli("cancel", "raised")
+    request = campaign_service_pb2.TopUpCampaignRequest(
+        name="campaigns/raised", human_labels=5, request_id="r2"
+    )
+    with pytest.raises(grpc.RpcError) as refused:
+        served.client.campaigns.TopUpCampaign(request)
+    assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+    assert labels_of(served, "raised")[0] == 45
 
 
 def test_an_unknown_campaign_is_named(served):

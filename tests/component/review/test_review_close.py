@@ -189,6 +189,33 @@ def test_a_replay_stops_at_its_cap(opened, db, clock):
     assert (record.state, record.label_count, record.answered_count) == ("SUCCEEDED", 17, 17)
 
 
+@pytest.mark.parametrize("mode", ["replay", "people"])
+def test_a_batch_without_labels_to_give_asks_nobody_and_resolves_nothing(opened, store, db, clock, mode):
+    record = play(opened(5, mode=mode, label_cap=0), db, clock)
+    assert (record.state, record.label_count) == ("SUCCEEDED", 0)
+    assert list(resolved(store, record.artifact)) == []
+
+
+def test_a_batch_that_was_cancelled_is_taken_up_with_its_answers(opened, store, db, clock):
+    desk = opened(6)
+    answer(desk, 4)
+    assert desk.cancel(BATCH).state == "CANCELLED"
+    for _ in range(2):
+        taken_up = desk.take_up(BATCH)
+        assert (taken_up.state, taken_up.label_count, taken_up.stop, taken_up.end_time) == (
+            "RUNNING",
+            4,
+            "",
+            None,
+        )
+    answer(desk, 2)
+    record = play(desk, db, clock)
+    assert record.state == "SUCCEEDED"
+    assert len(list(resolved(store, record.artifact))) == 6
+    # what has resolved its answers stays as it is
+    assert desk.take_up(BATCH) == desk.get(BATCH) == record
+
+
 def test_a_replay_whose_truth_is_missing_fails_and_says_for_which_item(opened, db, clock):
     record = play(opened([Item("known"), Item("stranger", truth="")], mode="replay"), db, clock)
     assert record.state == "FAILED"
