@@ -146,7 +146,7 @@ items, made, target = map(pathlib.Path, sys.argv[1:4])
 for path in sorted(items.glob("*.parquet"))[int(sys.argv[4])::int(sys.argv[5])]:
     pq.read_table(path)
     table = pq.read_table(made / path.name)
-    pq.write_table(table, target / path.name, compression="zstd", compression_level=1)
+    pq.write_table(table, target / path.name, compression="snappy")
 """
 
 

@@ -284,7 +284,7 @@ def test_opening_twice_returns_the_same_batch_and_another_spec_is_refused(opened
 
 def test_what_is_wrong_with_a_batch_is_said_all_at_once(desk):
     with pytest.raises(errors.InvalidInputError) as caught:
-        desk.open_batch(make_spec(label_cap=0, classes=(), mode="crowd", error_rate=1.0, lease_seconds=0))
+        desk.open_batch(make_spec(label_cap=-1, classes=(), mode="crowd", error_rate=1.0, lease_seconds=0))
     fields = {violation.field for violation in caught.value.violations}
     assert fields == {
         "label_cap", "task.classes", "review.mode", "review.replay_error_rate", "review.lease_duration"
