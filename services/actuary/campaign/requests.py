@@ -125,6 +125,10 @@ def _plan(step: policy.Step, facts: Facts, uris: Artifacts) -> plan_pb2.Plan:
     plan.sampling.rule = facts.spec.rule
     plan.sampling.beta = facts.spec.beta
     plan.sampling.failed_share = facts.spec.failed_share
+    if step.wave == 1 and facts.label_count:
+        # the share is one of the whole budget, of which the pilot has used some
+        whole = facts.spec.failed_share * facts.budget.labels / facts.label_count
+        plan.sampling.failed_share = min(1.0, whole)
     plan.sampling.pilot_items = facts.budget.pilot
     left = facts.budget.labels - facts.budget.pilot
     share = facts.budget.audit / left if left else 0.0
@@ -204,6 +208,7 @@ def _quote(step: policy.Step, facts: Facts, uris: Artifacts) -> quote_pb2.Quote:
         budget=facts.campaign.budget,
         sampling=facts.campaign.sampling,
         machine_micros=facts.machine_micros,
+        double_share=facts.spec.double_share,
     )
     quote.budget.human_labels = facts.budget.labels
     quote.sampling.rule = facts.spec.rule

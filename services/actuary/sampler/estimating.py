@@ -76,7 +76,7 @@ class _Phases:
         label: frames.Longs,
     ) -> None:
         """Takes a phase; `at` and `label` are of its planned rows, in the order of `placed.pi`."""
-        done = label >= 0
+        done = label != -1
         self.at.append(at[done])
         self.index.append(np.full(int(done.sum()), len(self.phases)))
         self.wave.append(np.full(int(done.sum()), wave))
@@ -96,6 +96,9 @@ def estimate(
 ) -> Outcome:
     """Estimates both accuracies.
 
+    An item that people looked at without an agreed label is part of the sample: the intervals hold whether
+    the machine was right about it or wrong (algorithms.md 8.6), and the estimate stands half-way.
+
     Args:
         population: the items with a machine label.
         waves: plans and answers so far, in order.
@@ -106,7 +109,6 @@ def estimate(
     Raises:
         ValueError: too few items are labelled for any estimate.
     """
-    population, untold = _without_untold(population, waves)
     size = len(population.ids)
     known = np.zeros(size, dtype=np.bool_)
     found = _Phases()
@@ -118,13 +120,14 @@ def estimate(
         # an item that an earlier wave planned and nobody answered then may have been answered since
         inside[inside] &= ~known[at[inside]]
         _add_wave(found, population, wave, at, inside, known, tie, v)
-        done = inside & wave.labelled
+        done = inside & wave.looked
         known[at[done]] = True
     design = designs.combine(found.phases, found.variances)
     rows = {name: np.concatenate(getattr(found, name)) for name in ("at", "index", "wave", "pi", "label")}
     machine = _total(design, rows, population.machine, population.machine_risk, alpha)
     final = _total(design, rows, population.final, population.risk, alpha)
-    corrected_errors = int((rows["label"] != population.final[rows["at"]]).sum())
+    told = rows["label"] >= 0
+    corrected_errors = int((told & (rows["label"] != population.final[rows["at"]])).sum())
     corrected = estimates.accuracy(final, size, corrected=corrected_errors)
     if failed_labelled:
         corrected = _with_certain(corrected, size, failed_labelled)
@@ -132,36 +135,18 @@ def estimate(
         machine=estimates.accuracy(machine, size),
         corrected=corrected,
         design=design,
-        ids=population.ids.take(pa.array(rows["at"])),
-        wave=rows["wave"],
-        pi=rows["pi"],
-        g=designs.weights(design, rows["index"], rows["pi"]),
-        label=rows["label"],
-        notes=_notes(machine, final, waves, untold),
-    )
-
-
-def _without_untold(population: Population, waves: Sequence[people.Wave]) -> tuple[Population, int]:
-    """Leaves out items of which people could not tell, and says how many: they are neither right nor wrong.
-
-    The estimand is then agreement on items that people can tell. Without this, one "cannot tell" early in an
-    audit would end the prefix that estimates.
-    """
-    told = people.labels(waves, population.ids) >= 0
-    gone = np.zeros(len(population.ids), dtype=np.bool_)
-    for wave in waves:
-        at = frames.indices(population.ids, wave.ids)
-        gone[at[(at >= 0) & (wave.label == people.CANNOT_TELL)]] = True
-    keep = np.flatnonzero(~(gone & ~told))
-    return (
-        Population(
-            ids=population.ids.take(pa.array(keep)),
-            machine=population.machine[keep],
-            final=population.final[keep],
-            machine_risk=population.machine_risk[keep],
-            risk=population.risk[keep],
+        ids=population.ids.take(pa.array(rows["at"][told])),
+        wave=rows["wave"][told],
+        pi=rows["pi"][told],
+        g=designs.weights(design, rows["index"], rows["pi"])[told],
+        label=rows["label"][told],
+        notes=_notes(
+            machine,
+            final,
+            waves,
+            unresolved=int((~told).sum()),
+            flipped=bool((population.machine != population.final).any()),
         ),
-        len(population.ids) - len(keep),
     )
 
 
@@ -180,7 +165,7 @@ def _add_wave(
     pilot, audit = wave.of("pilot") & inside, wave.of("audit") & inside
     certain, drawn = wave.of("certain") & inside, wave.of("drawn") & inside
     if pilot.any():
-        placed = designs.srs(name, size, wave.order[pilot], wave.labelled[pilot])
+        placed = designs.srs(name, size, wave.order[pilot], wave.looked[pilot])
         found.add(placed, _predicted(placed, v[~known]), wave.number, at[pilot], wave.label[pilot])
     if certain.any():
         rows = audit | certain
@@ -188,15 +173,15 @@ def _add_wave(
         rank = np.full(len(known), -1, dtype=np.int64)
         rank[left[rules.risk_order(population.risk[left], tie[left])]] = np.arange(size)
         placed = designs.threshold(
-            f"{name}/audit", size, rank[at[rows]], audit[rows], wave.order[rows], wave.labelled[rows]
+            f"{name}/audit", size, rank[at[rows]], audit[rows], wave.order[rows], wave.looked[rows]
         )
         below = left[rank[left] >= placed.phase.certain]
         found.add(placed, _predicted(placed, v[below]), wave.number, at[rows], wave.label[rows])
         return
     if audit.any():
-        placed = designs.srs(f"{name}/audit", size, wave.order[audit], wave.labelled[audit])
+        placed = designs.srs(f"{name}/audit", size, wave.order[audit], wave.looked[audit])
         found.add(placed, _predicted(placed, v[~known]), wave.number, at[audit], wave.label[audit])
-    if drawn.any() and not wave.labelled[audit].all():
+    if drawn.any() and not wave.looked[audit].all():
         # The draw took from what the audit had left; with holes in the audit nobody can say from what, so
         # that the answers correct labels and estimate nothing.
         phase = designs.Phase(
@@ -206,26 +191,41 @@ def _add_wave(
         found.add(placed, float("inf"), wave.number, at[drawn], wave.label[drawn])
     elif drawn.any():
         rest = ~known
-        rest[at[audit & wave.labelled]] = False
+        rest[at[audit & wave.looked]] = False
         tau = wave.tau if np.isfinite(wave.tau) else None
         placed = designs.priority(
-            f"{name}/drawn", int(rest.sum()), wave.order[drawn], wave.s[drawn], tau, wave.labelled[drawn]
+            f"{name}/drawn", int(rest.sum()), wave.order[drawn], wave.s[drawn], tau, wave.looked[drawn]
         )
-        # the sizes of what was not drawn are not kept; the predicted variance is that of the drawn, scaled up
-        found.add(placed, _predicted_draw(placed, v[at[drawn]]), wave.number, at[drawn], wave.label[drawn])
+        found.add(
+            placed,
+            _predicted_draw(placed, population, wave, v, rest),
+            wave.number,
+            at[drawn],
+            wave.label[drawn],
+        )
 
 
 def _predicted(placed: designs.Placed, v: frames.Floats) -> float:
     return designs.predicted_variance(placed.phase, v)
 
 
-def _predicted_draw(placed: designs.Placed, v: frames.Floats) -> float:
-    """Predicts sum v (1 - pi)/pi over the population from the drawn items: sum v (1 - pi)/pi^2."""
-    used = np.isfinite(placed.pi)
-    if not placed.phase.estimable:
-        return float("inf")
-    pi = placed.pi[used]
-    return float((v[used] * (1.0 - pi) / pi**2).sum())
+def _predicted_draw(
+    placed: designs.Placed,
+    population: Population,
+    wave: people.Wave,
+    v: frames.Floats,
+    rest: frames.Bools,
+) -> float:
+    """Predicts the variance of a draw over all items that were open to it, whether or not it took them.
+
+    From the drawn items alone it would look small wherever rare items of large weight were not drawn, and
+    the draw that knows least would get most of the weight.
+    """
+    size = int(wave.of("drawn").sum())
+    score, _ = planning.sizes(population.risk[rest], size, wave.rule, wave.beta)
+    tau = placed.phase.tau
+    pi = np.ones(len(score)) if tau is None else np.minimum(1.0, tau * score)
+    return designs.predicted_variance(placed.phase, v[rest], pi)
 
 
 def _total(
@@ -235,13 +235,26 @@ def _total(
     eps: frames.Floats,
     alpha: float,
 ) -> estimates.Estimate:
-    sample = estimates.Sample.of(
-        phase=rows["index"],
-        pi=rows["pi"],
-        wrong=rows["label"] != label[rows["at"]],
-        eps=eps[rows["at"]],
+    """Errors in all, with the items without an agreed label taken as right and as wrong."""
+    unresolved = rows["label"] < 0
+    wrong = ~unresolved & (rows["label"] != label[rows["at"]])
+
+    def total(errors: frames.Bools) -> estimates.Estimate:
+        sample = estimates.Sample.of(phase=rows["index"], pi=rows["pi"], wrong=errors, eps=eps[rows["at"]])
+        return estimates.total_errors(design, sample, float(eps.sum()), alpha)
+
+    fewest = total(wrong)
+    if not unresolved.any():
+        return fewest
+    most = total(wrong | unresolved)
+    return dataclasses.replace(
+        most,
+        value=(fewest.value + most.value) / 2.0,
+        low=min(fewest.low, most.low),
+        high=max(fewest.high, most.high),
+        se=max(fewest.se, most.se),
+        approximate=fewest.approximate or most.approximate,
     )
-    return estimates.total_errors(design, sample, float(eps.sum()), alpha)
 
 
 def _with_certain(corrected: estimates.Estimate, items: int, right: int) -> estimates.Estimate:
@@ -257,15 +270,28 @@ def _with_certain(corrected: estimates.Estimate, items: int, right: int) -> esti
 
 
 def _notes(
-    machine: estimates.Estimate, final: estimates.Estimate, waves: Sequence[people.Wave], untold: int
+    machine: estimates.Estimate,
+    final: estimates.Estimate,
+    waves: Sequence[people.Wave],
+    *,
+    unresolved: int,
+    flipped: bool,
 ) -> tuple[str, ...]:
     notes = [
         "Both accuracies are agreement with these reviewers; mistakes that reviewers share stay invisible."
     ]
     if machine.approximate or final.approximate:
         notes.append("Few errors were found: the interval is a gamma interval, whose level is approximate.")
-    if untold:
-        notes.append(f"People could not tell for {untold} items; the estimates are about the others.")
+    if unresolved:
+        notes.append(
+            f"{unresolved} items have been looked at without an agreed label: people could not tell, or did "
+            "not agree. The intervals hold whether the machine was right about them or wrong."
+        )
+    if flipped:
+        notes.append(
+            "Labels were flipped where the pilot showed that it pays; since the pilot estimates as well, the "
+            "accuracy of the corrected labels leans slightly upwards."
+        )
     for wave in waves:
         open_rows = int((wave.label == -1).sum())
         if open_rows:

@@ -142,7 +142,7 @@ def _annotated(frame: Frame, table: pa.Table, classes: Sequence[str]) -> Frame:
         outcome=rows["outcome"].combine_chunks(),
         label=label,
         confidence=_numbers(rows["confidence"]),
-        probabilities=matrix(rows["probabilities"], len(classes)),
+        probabilities=completed(matrix(rows["probabilities"], len(classes))),
     )
 
 
@@ -170,6 +170,21 @@ def matrix(column: pa.ChunkedArray, width: int) -> Floats:
         if len(values) == width * len(kept):
             out[valid] = values.reshape(len(kept), width)
     return out
+
+
+def completed(rows: Floats) -> Floats:
+    """Spreads what rows of probabilities lack to 1 evenly over their zeros, [N, K]; rows of NaN stay.
+
+    With many classes an annotation keeps the largest probabilities only.
+
+    >>> completed(np.array([[0.5, 0.3, 0.0, 0.0]])).tolist()
+    [[0.5, 0.3, 0.1, 0.1]]
+    """
+    missing = 1.0 - rows.sum(axis=1)
+    zeros = (rows == 0.0).sum(axis=1)
+    spread = (missing > 1e-6) & (zeros > 0)
+    share = np.where(spread, missing / np.maximum(zeros, 1), 0.0)
+    return np.where((rows == 0.0) & spread[:, None], share[:, None], rows)
 
 
 def _joined(pieces: Sequence[Frame], classes: int) -> Frame:

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from actuary.sampler import frames
 from actuary.storage import artifacts, objects, tables
 
-CANNOT_TELL = -2
-"""In place of a label: people looked and could not tell."""
+UNRESOLVED = -2
+"""In place of a label: people looked, and could not tell or did not agree."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +32,11 @@ class Wave:
     tau: float
     """Threshold of the drawn stratum; infinite where all were taken or nothing was drawn."""
     label: frames.Longs
-    """Human label as an index into the classes, [D]; -1 where nobody has answered yet, `CANNOT_TELL` where
-    people answered and could not tell."""
+    """Human label as an index into the classes, [D]; -1 where nobody has answered yet, `UNRESOLVED` where
+    people answered and no label came of it."""
+    rule: str = "threshold"
+    """Rule of the drawn stratum, and `beta` its steepness: they give the size measure of every item."""
+    beta: float = 10.0
 
     def of(self, *strata: str) -> frames.Bools:
         """Which rows belong to some strata, [D]."""
@@ -45,6 +48,12 @@ class Wave:
         """Which rows have a human label, [D]."""
         return self.label >= 0
 
+    @property
+    def looked(self) -> frames.Bools:
+        """Which rows people have answered, whether or not a label came of it, [D]."""
+        seen: frames.Bools = self.label != -1
+        return seen
+
 
 def waves(
     store: objects.ObjectStore, plans: Sequence[str], resolved: Sequence[str], classes: Sequence[str]
@@ -52,16 +61,14 @@ def waves(
     """Reads the waves, in order. A wave without resolved answers yet has no labels."""
     found = []
     for number, plan in enumerate(plans):
-        table = tables.read_all(store, artifacts.read_manifest(store, plan)[0])
+        manifest = artifacts.read_manifest(store, plan)[0]
+        table, design = tables.read_all(store, manifest), manifest.parameters.get("design", {})
         label = np.full(table.num_rows, -1, dtype=np.int64)
         ids = table["item_id"].combine_chunks()
         if number < len(resolved):
             answers = tables.read_all(store, artifacts.read_manifest(store, resolved[number])[0])
-            at = frames.indices(answers["item_id"].combine_chunks(), ids)
-            names = answers["label"].combine_chunks().take(pa.array(np.where(at < 0, 0, at), mask=at < 0))
-            label = frames.indices(pa.array(classes, pa.string()), names)
-            looked = pc.greater(answers["answers"].combine_chunks(), 0).to_numpy(zero_copy_only=False)
-            label[(at >= 0) & (label < 0) & looked[np.where(at < 0, 0, at)]] = CANNOT_TELL
+            if answers.num_rows:
+                label = _matched(answers, ids, classes)
         taus = table["tau"].to_numpy()
         drawn = pc.equal(table["stratum"], "drawn").to_numpy(zero_copy_only=False)
         found.append(
@@ -73,9 +80,22 @@ def waves(
                 order=table["rank"].to_numpy(),
                 tau=float(taus[drawn][0]) if drawn.any() else float("inf"),
                 label=label,
+                rule=str(design.get("rule", "threshold")),
+                beta=float(design.get("beta", 10.0)),
             )
         )
     return found
+
+
+def _matched(answers: pa.Table, ids: pa.Array, classes: Sequence[str]) -> frames.Longs:
+    """What people said of each of `ids`, as `Wave.label`."""
+    at = frames.indices(answers["item_id"].combine_chunks(), ids)
+    there = np.where(at < 0, 0, at)
+    names = answers["label"].combine_chunks().take(pa.array(there, mask=at < 0))
+    label = frames.indices(pa.array(classes, pa.string()), names)
+    looked = pc.greater(answers["answers"].combine_chunks(), 0).to_numpy(zero_copy_only=False)
+    label[(at >= 0) & (label < 0) & looked[there]] = UNRESOLVED
+    return label
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,3 +130,12 @@ def labels(found: Sequence[Wave], ids: pa.Array) -> frames.Longs:
         known = (at >= 0) & wave.labelled
         label[at[known]] = wave.label[known]
     return label
+
+
+def looked(found: Sequence[Wave], ids: pa.Array) -> frames.Bools:
+    """Returns which of `ids` people have answered, whether or not a label came of it."""
+    seen = np.zeros(len(ids), dtype=np.bool_)
+    for wave in found:
+        at = frames.indices(ids, wave.ids)
+        seen[at[(at >= 0) & wave.looked]] = True
+    return seen

@@ -26,6 +26,20 @@ THIRD_SHARE = 0.2
 that, the last disagreements stay unresolved, since labels run out."""
 
 
+def items_for(labels: int, double_share: float) -> int:
+    """Items that labels suffice for when some are labelled twice, and some of those by a third.
+
+    >>> items_for(195, 0.0), items_for(195, 0.5)
+    (195, 121)
+    """
+    return math.floor(labels / labels_an_item(double_share) + 1e-9)
+
+
+def labels_an_item(double_share: float) -> float:
+    """Labels that an item takes on average."""
+    return 1.0 + double_share * (1.0 + THIRD_SHARE)
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
     """What a plan is asked for."""
@@ -43,8 +57,8 @@ class Wishes:
 
     @property
     def items(self) -> int:
-        """Items that the labels suffice for when some are labelled twice, and some of those by a third."""
-        return math.floor(self.labels / (1.0 + self.double_share * (1.0 + THIRD_SHARE)) + 1e-9)
+        """Items that the labels suffice for."""
+        return items_for(self.labels, self.double_share)
 
 
 @dataclasses.dataclass(slots=True)
@@ -98,6 +112,7 @@ def pilot(frame: frames.Frame, wishes: Wishes) -> Rows:
         raise errors.InvalidInputError.of([errors.Violation("sampling.pilot_items", description)])
     rows = Rows()
     if size == 0:
+        rows.constants = {"population": frame.size, "tau": 0.0}
         return rows
     drawn = draws.srs(frame.u, size)
     at = np.flatnonzero(drawn.selected)
@@ -120,7 +135,7 @@ def wave(
     Args:
         frame: the pool, N items.
         eps: risk of each item's label, [N]; NaN without a label.
-        known: which items people have labelled before, [N].
+        known: which items people have looked at before, [N].
         pilot_tau: the largest permanent random number that the pilot used up.
         wishes: what is wanted.
         cost: of one label; equal for all, so that only its presence is written.
@@ -129,7 +144,9 @@ def wave(
     ids = frame.ids.to_pylist()
     left = wishes.items
     failed = np.flatnonzero(~frame.labelled & ~known)
-    take = min(len(failed), left, math.floor(wishes.failed_share * wishes.labels))
+    had = int((~frame.labelled & known).sum()) if wishes.wave == 1 else 0  # by the pilot, of the same share
+    most = math.floor(wishes.failed_share * wishes.labels + 1e-9) - had
+    take = max(0, min(len(failed), left, most))
     if take:
         drawn = draws.srs(frame.u[failed], take)
         at = failed[drawn.selected]
@@ -210,16 +227,9 @@ def _drawn(
     wishes: Wishes,
 ) -> None:
     """A priority sample by the rule's size measures."""
-    if wishes.rule == "uniform":
-        inclusion = rules.pi_uniform(len(rest), size)
-    elif wishes.rule == "normalised":
-        inclusion = rules.pi_normalised(eps[rest], size)
-    else:
-        inclusion = rules.pi_exponential(eps[rest], size, wishes.beta)
+    score, inclusion = sizes(eps[rest], size, wishes.rule, wishes.beta)
     if inclusion.warning:
         rows.notes.append(inclusion.warning)
-    # items of score 0 could never be drawn; the limit of a vanishing risk is drawn last
-    score = np.maximum(inclusion.score, np.max(inclusion.score) * 1e-12)
     drawn = draws.draw_exact(score, _numbers(frame, ids, rest, pilot_tau, wishes), size)
     at = rest[drawn.selected]
     chosen = drawn.selected
@@ -233,6 +243,21 @@ def _drawn(
         tau=drawn.tau,
     )
     rows.constants.update({**inclusion.constants, "tau": drawn.tau})
+
+
+def sizes(eps: frames.Floats, size: int, rule: str, beta: float) -> tuple[frames.Floats, rules.Inclusion]:
+    """The size measures by which a rule draws `size` of some items, [M], and what the rule says itself.
+
+    They follow from the frozen risks alone, so that an estimate knows those of items that were not drawn.
+    """
+    if rule == "uniform":
+        inclusion = rules.pi_uniform(len(eps), size)
+    elif rule == "normalised":
+        inclusion = rules.pi_normalised(eps, size)
+    else:
+        inclusion = rules.pi_exponential(eps, size, beta)
+    # items of score 0 could never be drawn; the limit of a vanishing risk is drawn last
+    return np.maximum(inclusion.score, np.max(inclusion.score) * 1e-12), inclusion
 
 
 def _numbers(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from actuary import errors
-from actuary.sampler import risking
+from actuary.sampler import planning, risking
 from actuary.stats import intervals, quote
 
 POINTS = 20
@@ -25,6 +26,7 @@ def quote_points(
     beta: float,
     label_micros: int,
     machine_micros: int,
+    double_share: float = 0.0,
 ) -> dict[str, Any]:
     """Forecasts the corrected labels' accuracy along a grid of budgets.
 
@@ -38,6 +40,7 @@ def quote_points(
         beta: steepness of the exponential rule.
         label_micros: price of a label.
         machine_micros: what the models will have cost, as the pilot tells it.
+        double_share: share of items that two people label.
 
     Returns:
         The output fields of the message `Quote`, in JSON form.
@@ -49,17 +52,17 @@ def quote_points(
     if n == 0:
         message = "the pilot has no labelled item with a machine label: nothing can be quoted from it"
         raise errors.PreconditionError(message, reason="NO_PILOT")
-    least, most = max(n, pilot), max(items, n)
+    least = max(n, pilot)
+    most = least + math.ceil((max(items, n) - n) * planning.labels_an_item(double_share) - 1e-9)
     grid = np.unique(np.append(np.linspace(least, most, POINTS).round(), min(max(labels, least), most)))
-    # labels of the pilot that gave no label are spent all the same: they count as budget, not as information
-    lost = least - n
-    budgets = [int(b) - lost for b in grid]
+    # labels of the pilot that told nothing are spent all the same: they count as budget, not as items
+    budgets = [min(n + planning.items_for(int(b) - least, double_share), items) for b in grid]
     points = quote.curve(
-        model.wrong,
-        model.eps,
-        most,
+        model.wrong_final,
+        model.eps_final,
+        max(items, n),
         budgets,
-        quote.Plan(rule=rule, audit=min(audit, most), beta=beta),  # type: ignore[arg-type]
+        quote.Plan(rule=rule, audit=min(audit, items), beta=beta),  # type: ignore[arg-type]
         model.alpha,
     )
     found = int(model.wrong.sum())
@@ -67,8 +70,8 @@ def quote_points(
     return {
         "points": [
             {
-                "human_labels": str(point.labels + lost),
-                "money_micros": str((point.labels + lost) * label_micros + machine_micros),
+                "human_labels": str(int(spent)),
+                "money_micros": str(int(spent) * label_micros + machine_micros),
                 "corrected_accuracy": {
                     "estimate": point.accuracy,
                     "low": point.low,
@@ -76,7 +79,7 @@ def quote_points(
                     "method": point.method,
                 },
             }
-            for point in points
+            for point, spent in zip(points, grid, strict=True)
         ],
         "machine_accuracy": {
             "estimate": 1.0 - found / n,

@@ -24,7 +24,7 @@ FOLDS = 5
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A calibrated critic, with the pilot rows that it rests on."""
+    """A calibrated critic, with the pilot rows that it rests on, in the order of their draw."""
 
     folds: tuple[risk.PlattModel, ...]
     """One model a fold, fitted on the pilot outside of it."""
@@ -34,6 +34,10 @@ class Model:
     """Whether the machine's label was wrong, of the pilot's labelled items, [n]."""
     eps: frames.Floats
     """Their risk, out of fold, [n]."""
+    wrong_final: frames.Bools
+    """`wrong` after flips where they pay, [n]."""
+    eps_final: frames.Floats
+    """`eps` after flips where they pay, [n]."""
     raw: frames.Floats
     """Their raw score; NaN where the critic gave none, [n]."""
     flips: flips.Gain | None
@@ -53,6 +57,8 @@ class Model:
                 "reason": self.reason,
                 "wrong": self.wrong.astype(int).tolist(),
                 "eps": self.eps.tolist(),
+                "wrong_final": self.wrong_final.astype(int).tolist(),
+                "eps_final": self.eps_final.tolist(),
                 "raw": [None if np.isnan(value) else value for value in self.raw.tolist()],
                 "flips": None if self.flips is None else dataclasses.asdict(self.flips),
                 "alpha": self.alpha,
@@ -69,6 +75,8 @@ class Model:
             reason=form["reason"],
             wrong=np.array(form["wrong"], dtype=np.bool_),
             eps=np.array(form["eps"], dtype=np.float64),
+            wrong_final=np.array(form["wrong_final"], dtype=np.bool_),
+            eps_final=np.array(form["eps_final"], dtype=np.float64),
             raw=np.array([np.nan if value is None else value for value in form["raw"]], dtype=np.float64),
             flips=None if form["flips"] is None else flips.Gain(**form["flips"]),
             alpha=form["alpha"],
@@ -133,7 +141,9 @@ def fit(frame: frames.Frame, label: frames.Longs, key: bytes, alpha: float) -> M
         key: project key.
         alpha: one minus the confidence level of the figures.
     """
-    used = frame.labelled & (label >= 0)
+    used = np.flatnonzero(frame.labelled & (label >= 0))
+    # in the order of their draw, which is random: what a quote makes of the pilot rests on that
+    used = used[np.argsort(frame.u[used], kind="stable")]
     wrong = (label != frame.label)[used]
     x = features(frame)[used]
     fold = folds_of(frame, key)[used]
@@ -145,17 +155,21 @@ def fit(frame: frames.Frame, label: frames.Longs, key: bytes, alpha: float) -> M
         reason = str(error)
         models = (risk.constant(wrong, x.shape[1]),) * FOLDS
     eps = risk.predict_folds(models, x, fold) if len(x) else np.empty(0)
-    gain = None
+    gain, wrong_final, eps_final = None, wrong, eps
     probabilities = frame.probabilities[used]
     if len(x) and not np.isnan(probabilities).any():
         machine = frame.label[used]
-        flipped, _ = flips.flip(machine, flips.recalibrated(probabilities, machine, eps))
+        flipped, flipped_eps = flips.flip(machine, flips.recalibrated(probabilities, machine, eps))
         gain = flips.gain_lower_bound(wrong, flipped != label[used], alpha)
+        if gain.lower > 0:
+            wrong_final, eps_final = flipped != label[used], flipped_eps
     return Model(
         folds=models,
         reason=reason,
         wrong=wrong,
         eps=eps,
+        wrong_final=wrong_final,
+        eps_final=eps_final,
         raw=frame.raw_score[used],
         flips=gain,
         alpha=alpha,

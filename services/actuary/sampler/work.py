@@ -63,6 +63,7 @@ class MakeQuote:
             beta=float(sampling.get("beta", 10.0)),
             label_micros=int(budget.get("human_label_micros", 0)),
             machine_micros=int(spec.get("machine_micros", 0)),
+            double_share=float(spec.get("double_share", 0.0)),
         )
         ref = context.write_file("quote.json", json.dumps(quoted, sort_keys=True).encode())
         context.finish(
@@ -107,7 +108,7 @@ class MakePlan:
             earlier = people.waves(
                 context.store, spec["earlier_plans"], spec.get("earlier_resolved", []), classes
             )
-            known = people.labels(earlier, frame.ids) >= 0
+            known = people.looked(earlier, frame.ids)
             pilot_tau = float(
                 artifacts.read_manifest(context.store, spec["earlier_plans"][0])[0].parameters["design"][
                     "tau"
@@ -133,7 +134,12 @@ class MakePlan:
                 parameters={
                     "wave": wave,
                     "item_count": planned.num_rows,
-                    "design": {"rule": wishes.rule, "seed": str(spec.get("seed", 0)), **rows.constants},
+                    "design": {
+                        "rule": wishes.rule,
+                        "beta": wishes.beta,
+                        "seed": str(spec.get("seed", 0)),
+                        **rows.constants,
+                    },
                     "results": {**results, "stratum_counts": rows.counts(), "notes": rows.notes},
                 },
                 code_version=context.code_version,
@@ -196,8 +202,8 @@ class MakeEstimate:
             machine_risk=risks.machine_risk[labelled],
             risk=risks.risk[labelled],
         )
-        failed = [(wave, wave.of("failed") & wave.labelled) for wave in waves]
-        failed_labelled = sum(int(rows.sum()) for _, rows in failed)
+        without_label = risks.machine < 0
+        failed_labelled = int((without_label & (people.labels(waves, ids) >= 0)).sum())
         try:
             outcome = estimating.estimate(
                 population,
@@ -211,7 +217,8 @@ class MakeEstimate:
                 f"{context.spec.name}: no estimate from {sum(len(w.label) for w in waves)} planned items: "
             )
             raise errors.PreconditionError(message + str(error), reason="NO_ESTIMATE") from error
-        weights = self._weights(waves, outcome, classes, ids, table)
+        alone = set(ids.filter(pa.array(without_label)).to_pylist())
+        weights = self._weights(waves, outcome, classes, ids, table, alone)
         without = len(ids) - len(labelled) - failed_labelled
         refs = write_shards(context, context.spec.artifact, weights, schemas.WEIGHTS)
         artifacts.write_manifest(
@@ -245,8 +252,13 @@ class MakeEstimate:
         classes: list[str],
         ids: pa.Array,
         risks: pa.Table,
+        alone: set[str],
     ) -> pa.Table:
-        """One row a planned item: the one that was labelled, where an item was planned twice."""
+        """One row a planned item: the one that was labelled, where an item was planned twice.
+
+        `alone` are the items without a machine label: nothing but people's word is known of them, and each
+        stands for itself.
+        """
         used = {
             item: (float(pi) if np.isfinite(pi) else None, float(g))
             for item, pi, g in zip(outcome.ids.to_pylist(), outcome.pi, outcome.g, strict=True)
@@ -259,8 +271,8 @@ class MakeEstimate:
                 if item in rows and rows[item]["label"] is not None:
                     continue
                 pi, g = used.get(item, (None, 0.0)) if label >= 0 else (None, 0.0)
-                if strata[place] == "failed" and label >= 0:
-                    g = 1.0  # nothing but people's word is known of it, and it stands for itself
+                if item in alone and label >= 0:
+                    g = 1.0
                 rows[item] = {
                     "item_id": item,
                     "wave": wave.number,
