@@ -64,6 +64,7 @@ class Inputs:
     weights: artifacts.Manifest
     annotations: tuple[artifacts.Manifest, ...]
     plans: tuple[artifacts.Manifest, ...]
+    resolved: tuple[artifacts.Manifest, ...]
     truth: artifacts.Manifest | None
     risk_model: artifacts.Manifest
     quote: artifacts.Manifest
@@ -75,6 +76,7 @@ class Inputs:
             self.items,
             *self.plans,
             *self.annotations,
+            *self.resolved,
             self.risk_model,
             self.quote,
             self.risks,
@@ -101,7 +103,7 @@ def close(context: worker.WorkContext) -> None:
         suspicious=suspicious,
         results=results,
         batches=uris.waves(policy.Kind.REVIEW, wave),
-        true_curve=_true_curve(tally, inputs, parameters["facts"]["budget"]),
+        true_curve=_true_curve(tally, inputs, parameters["campaign"], parameters["facts"]["budget"]),
         store=context.store,
     )
     report = context.write_file("report.html", render.render(built).encode())
@@ -124,6 +126,7 @@ def _inputs(store: objects.ObjectStore, uris: requests.Artifacts, wave: int) -> 
         weights=read(uris.of(kind.ESTIMATE, wave)),
         annotations=tuple(read(uri) for uri in uris.waves(kind.ANNOTATE, 1)),
         plans=tuple(read(uri) for uri in uris.waves(kind.PLAN, wave)),
+        resolved=tuple(read(uri) for uri in uris.resolved(wave)),
         truth=optional(uris.truth),
         risk_model=read(uris.of(kind.RISK, 0)),
         quote=read(uris.of(kind.QUOTE, 0)),
@@ -183,6 +186,7 @@ def _joined(store: objects.ObjectStore, inputs: Inputs, shard: int) -> pa.Table:
             store, inputs.annotations, shard, ["item_id", "model", "prompt_digest", "cost_micros", "outcome"]
         ),
     )
+    answered = tables.read_shard(store, inputs.resolved, shard, ["item_id"])
     truth = pa.nulls(len(ids), pa.string())
     if inputs.truth is not None:
         truth = _aligned(ids, tables.read_shard(store, inputs.truth, shard))["label"]
@@ -210,7 +214,7 @@ def _joined(store: objects.ObjectStore, inputs: Inputs, shard: int) -> pa.Table:
             "truth": truth,
             "frozen": risks["label"],
             "human": human,
-            "reviewed": pc.is_valid(weights["wave"]),
+            "reviewed": pc.is_in(ids, value_set=answered["item_id"].combine_chunks()),
             "machine_risk": risks["machine_risk"],
             "text": items["text"],
             "question": items["question"],
@@ -274,13 +278,17 @@ def _example(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _true_curve(tally: Tally, inputs: Inputs, budget: Mapping[str, int]) -> list[values.CurvePoint]:
+def _true_curve(
+    tally: Tally, inputs: Inputs, campaign: Mapping[str, Any], budget: Mapping[str, int]
+) -> list[values.CurvePoint]:
     """What the quote forecast, told from the truth: the accuracy after each of its budgets, in expectation.
 
     Pilot and audit fall on any item alike, so that a share u/N of all errors is found by them; the rest of a
-    budget goes to the most suspicious of what they left.
+    budget goes to the most suspicious of what they left. That is the threshold rule with single labels; of
+    any other way to spend nothing is told.
     """
-    if not tally.corrected_known:
+    threshold = (campaign.get("sampling", {}).get("rule") or "threshold") == "threshold"
+    if not tally.corrected_known or not threshold or campaign.get("review", {}).get("double_share"):
         return []
     wrong = np.concatenate(tally.wrong)[np.argsort(-np.concatenate(tally.risk), kind="stable")]
     size = len(wrong)

@@ -70,10 +70,11 @@ def build(
     task = message.get("task", {})
     sampling = message.get("sampling", {})
     critic = message.get("critic", {})
+    level = float(sampling.get("confidence_level", 0.95))
     return values.ReportValues(
         name=campaign,
         title=message.get("display_name", ""),
-        state="SUCCEEDED",
+        state="BUDGET_EXHAUSTED" if _over_budget(inputs) else "SUCCEEDED",
         items=tally.items,
         human_labels=values.HumanLabels(
             budget=int(facts["human_labels_limit"] or budget["labels"]),
@@ -96,7 +97,7 @@ def build(
             filter(None, [critic.get("strategy", "confidence"), critic.get("model", {}).get("kind", "")])
         ),
         rule=sampling.get("rule", "threshold"),
-        confidence_level=float(sampling.get("confidence_level", 0.95)),
+        confidence_level=level,
         machine_accuracy=interval(results["machine_accuracy"]),
         corrected_accuracy=interval(results["corrected_accuracy"]),
         unlabelled_rate=float(results["unlabelled_rate"]),
@@ -106,9 +107,9 @@ def build(
         spend=_spend(facts),
         suspicious=tuple(values.SuspiciousItem(**dataclasses.asdict(item)) for item in suspicious),
         strata=_strata(inputs, store),
-        review=_review(store, inputs, batches),
+        review=_review(store, inputs, batches, 1.0 - level),
         training=_training(inputs),
-        notes=tuple(inputs.weights.parameters["results"].get("notes", [])),
+        notes=_notes(inputs),
         parameters=_parameters(message, budget),
         artifacts=tuple(
             values.ArtifactReference(
@@ -119,6 +120,22 @@ def build(
         code_version=inputs.items.code_version,
         finished=_time(facts.get("now")),
     )
+
+
+def _over_budget(inputs: closing.Inputs) -> int:
+    """Items that were not labelled for want of money."""
+    return sum(int(manifest.counts.get("OVER_BUDGET", 0)) for manifest in inputs.annotations)
+
+
+def _notes(inputs: closing.Inputs) -> tuple[str, ...]:
+    """What a reader must know, as each stage says it, each once."""
+    found = list(inputs.weights.parameters["results"].get("notes", []))
+    reason = inputs.risk_model.parameters["results"].get("figures", {}).get("reason")
+    if reason:
+        found.append(f"All risks are the pilot's error rate, and the rule knows no better: {reason}.")
+    for manifest in (*inputs.plans, *([inputs.training] if inputs.training else [])):
+        found += manifest.parameters["results"].get("notes", [])
+    return tuple(dict.fromkeys(found))
 
 
 def interval(form: Mapping[str, Any] | None) -> values.Interval | None:
@@ -225,7 +242,7 @@ def _strata(inputs: closing.Inputs, store: objects.ObjectStore) -> tuple[values.
 
 
 def _review(
-    store: objects.ObjectStore, inputs: closing.Inputs, batches: Sequence[str]
+    store: objects.ObjectStore, inputs: closing.Inputs, batches: Sequence[str], alpha: float
 ) -> values.ReviewSummary | None:
     """Who answered, and how, from the segments of all batches; an answer that was corrected counts once."""
     pieces = []
@@ -236,9 +253,7 @@ def _review(
                 pieces.append(tables.read_all(store, artifacts.read_manifest(store, uri)[0]))
     if not pieces:
         return None
-    rows = pa.concat_tables(pieces)
-    latest = rows.group_by(["item_id", "reviewer"]).aggregate([("sequence", "max")])["sequence_max"]
-    rows = rows.filter(pc.is_in(rows["sequence"], value_set=latest.combine_chunks()))
+    rows = standing(pa.concat_tables(pieces))
     machine = _machine_labels(store, inputs)
     seconds = rows["seconds"].to_numpy()
     counted: dict[str, list[str]] = {}
@@ -252,7 +267,7 @@ def _review(
     pairs = [labels[0] == labels[1] for labels in counted.values() if len(labels) > 1]
     agreement = None
     if pairs:
-        bounds = intervals.clopper_pearson(sum(pairs), len(pairs))
+        bounds = intervals.clopper_pearson(sum(pairs), len(pairs), alpha)
         agreement = values.Interval(
             estimate=sum(pairs) / len(pairs), low=bounds.low, high=bounds.high, method="clopper-pearson"
         )
@@ -266,6 +281,15 @@ def _review(
         blind_accept_rate=float(np.mean(accepted[True])) if accepted[True] else None,
         shown_accept_rate=float(np.mean(accepted[False])) if accepted[False] else None,
     )
+
+
+def standing(answers: pa.Table) -> pa.Table:
+    """Each person's last answer to each item, in the order in which they came; sequences count in a batch."""
+    keys = ["batch", "item_id", "reviewer"]
+    last = answers.group_by(keys).aggregate([("sequence", "max")])
+    last = last.select([*keys, "sequence_max"]).rename_columns([*keys, "sequence"])
+    kept = answers.join(last, keys=[*keys, "sequence"], join_type="inner")
+    return kept.sort_by([("batch", "ascending"), ("sequence", "ascending")])
 
 
 def _machine_labels(store: objects.ObjectStore, inputs: closing.Inputs) -> dict[str, str]:

@@ -242,6 +242,7 @@ def _training(step: policy.Step, facts: Facts, uris: Artifacts) -> training_job_
         training=facts.campaign.training,
         seed=facts.campaign.seed,
         review=facts.campaign.review,
+        confidence_level=facts.spec.confidence_level,
     )
     job.training.model = facts.spec.training_model
     return job

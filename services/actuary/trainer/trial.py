@@ -116,13 +116,16 @@ def rows_and_targets(
     return rows, t, m
 
 
-def run_trial(trial: policy.Trial, data: TrainingData, progress: Progress | None = None) -> TrialResult:
+def run_trial(
+    trial: policy.Trial, data: TrainingData, progress: Progress | None = None, *, alpha: float = 0.05
+) -> TrialResult:
     """Trains and tests.
 
     Args:
         trial: what to train, on which labels.
         data: of the campaign.
         progress: told after every epoch.
+        alpha: one minus the confidence level of the accuracy's interval.
 
     Raises:
         errors.PreconditionError: no item has a label of the kind asked for.
@@ -185,7 +188,7 @@ def run_trial(trial: policy.Trial, data: TrainingData, progress: Progress | None
         test_items=trials,
         correct=correct,
         accuracy=hits / trials if trials else None,
-        interval=intervals.clopper_pearson(hits, trials) if trials else None,
+        interval=intervals.clopper_pearson(hits, trials, alpha) if trials else None,
         train_items=len(rows),
         final_loss=mean_loss,
         epochs=epochs,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy import special
 
 from actuary.jobs import worker
 from actuary.stats import played
@@ -60,6 +61,7 @@ class Train:
             learning_rate=float(wishes["learning_rate"]) if "learning_rate" in wishes else None,
             seed=int(spec.get("seed", 0)) % 2**31,
         )
+        alpha = 1.0 - float(spec.get("confidence_level", 0.95))
         trials = policy.trials(base, judgement, all_human=data.everyone is not None)
         refs: list[tables.ObjectRef] = []
         accuracies: dict[str, Any] = {}
@@ -73,7 +75,7 @@ class Train:
                 context.progress(phase=trials[number].labels, done=done, total=total)
 
             try:
-                result = trial.run_trial(each, data, progress)
+                result = trial.run_trial(each, data, progress, alpha=alpha)
             except _StoppedError:
                 return  # the harness says "drained"; the trials are trained again
             card = json.dumps(result.card(classes), sort_keys=True, ensure_ascii=False, indent=1)
@@ -96,7 +98,7 @@ class Train:
         if judgement.diagnostics is not None:
             results["weights"] = _weights(judgement, cap)
         if {"act", "human"} <= correct.keys() and len(data.test_y):
-            results["gap"] = _gap(correct["human"], correct["act"])
+            results["gap"] = _gap(correct["human"], correct["act"], alpha)
         context.finish(objects=refs, counts={"trials": len(trials)}, parameters={"results": results})
 
     def _data(
@@ -238,12 +240,13 @@ def _weights(judgement: policy.Judgement, cap: float) -> dict[str, Any]:
     }
 
 
-def _gap(human: Any, act: Any) -> dict[str, Any]:
+def _gap(human: Any, act: Any, alpha: float) -> dict[str, Any]:
     """Accuracy of `human` minus that of `act`, with a paired normal interval: the test items are the same."""
     difference = human.astype(np.float64) - act.astype(np.float64)
     se = float(difference.std(ddof=1)) / np.sqrt(len(difference)) if len(difference) > 1 else 0.0
     mean = float(difference.mean())
-    return {"estimate": mean, "low": mean - 1.96 * se, "high": mean + 1.96 * se, "method": "wald"}
+    reach = float(special.ndtri(1.0 - alpha / 2.0)) * se
+    return {"estimate": mean, "low": mean - reach, "high": mean + reach, "method": "wald"}
 
 
 TASKS: Mapping[str, worker.Task] = {"train": Train()}

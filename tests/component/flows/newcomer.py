@@ -27,7 +27,7 @@ import actuary
 from actuary.storage import artifacts, location, tables
 from actuary.v1 import campaign_pb2
 
-DEADLINE_SECONDS = 300
+DEADLINE_SECONDS = 600
 COMMAND = (sys.executable, "-m", "actuary.cli.main")
 ENVIRONMENT = {
     **{key: value for key, value in os.environ.items() if not key.startswith("ACTUARY_")},

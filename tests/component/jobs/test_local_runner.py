@@ -12,7 +12,7 @@ import pytest
 from actuary.jobs import local, protocol
 from actuary.jobs import settings as job_settings
 
-WAIT_SECONDS = 60
+WAIT_SECONDS = 300
 
 
 @pytest.fixture

@@ -1,0 +1,94 @@
+"""What a report says of answers, notes and states, from small artifacts."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from actuary.campaign import closing, report_values
+from actuary.storage import artifacts, schemas
+from actuary.trainer import work as training
+
+
+def answers(*rows: tuple[str, str, str, int, str]) -> pa.Table:
+    return pa.table(
+        {
+            "batch": [row[0] for row in rows],
+            "item_id": [row[1] for row in rows],
+            "reviewer": [row[2] for row in rows],
+            "sequence": [row[3] for row in rows],
+            "label": [row[4] for row in rows],
+        }
+    )
+
+
+def test_a_correction_replaces_the_answer_of_its_own_batch_only():
+    """Sequences begin anew in every batch."""
+    rows = answers(
+        ("w0", "x", "ada", 1, "wrong"),
+        ("w0", "x", "ada", 2, "right"),
+        ("w1", "y", "ada", 1, "other"),
+        ("w0", "x", "bob", 3, "right"),
+    )
+    kept = report_values.standing(rows).select(["batch", "item_id", "reviewer", "label"]).to_pylist()
+    assert [tuple(row.values()) for row in kept] == [
+        ("w0", "x", "ada", "right"),
+        ("w0", "x", "bob", "right"),
+        ("w1", "y", "ada", "other"),
+    ]
+
+
+def manifest(**fields) -> artifacts.Manifest:
+    schema = schemas.ITEMS
+    base = {
+        "uri": "campaigns/c/x", "table": "items", "version": schemas.version_of(schema), "objects": (),
+        "code_version": "test", "shards": 1, "parameters": {"results": {}}, "counts": {},
+    }  # fmt: skip
+    return artifacts.Manifest(**{**base, **fields})
+
+
+def inputs(**fields) -> closing.Inputs:
+    plain = manifest()
+    base = {
+        "items": plain, "risks": plain, "weights": plain, "annotations": (plain, plain), "plans": (plain,),
+        "resolved": (plain,), "truth": None, "risk_model": plain, "quote": plain, "training": None,
+    }  # fmt: skip
+    return closing.Inputs(**{**base, **fields})
+
+
+def test_the_notes_of_every_stage_are_shown_once():
+    said = inputs(
+        weights=manifest(parameters={"results": {"notes": ["of the estimate", "of both"]}}),
+        plans=(manifest(parameters={"results": {"notes": ["of the plan"]}}),),
+        training=manifest(parameters={"results": {"notes": ["of both", "no mixture: it is refused"]}}),
+        risk_model=manifest(parameters={"results": {"figures": {"reason": "12 labels are too few"}}}),
+    )
+    assert report_values._notes(said) == (
+        "of the estimate",
+        "of both",
+        "All risks are the pilot's error rate, and the rule knows no better: 12 labels are too few.",
+        "of the plan",
+        "no mixture: it is refused",
+    )
+
+
+def test_items_left_for_want_of_money_are_counted_over_both_annotations():
+    short = manifest(counts={"LABELLED": 5, "OVER_BUDGET": 3})
+    assert report_values._over_budget(inputs()) == 0
+    assert report_values._over_budget(inputs(annotations=(manifest(), short))) == 3
+
+
+def test_the_truth_of_a_curve_is_told_of_the_threshold_rule_with_single_labels_only():
+    tally = closing.Tally(corrected_known=4)
+    budget = {"pilot": 1, "audit": 1}
+    for campaign in ({"sampling": {"rule": "uniform"}}, {"review": {"double_share": 0.5}}):
+        assert closing._true_curve(tally, inputs(), campaign, budget) == []
+
+
+def test_the_gap_of_two_models_has_the_level_that_is_asked_for():
+    import numpy as np
+
+    human, act = np.array([True] * 60 + [False] * 40), np.array([True] * 50 + [False] * 50)
+    wide, narrow = training._gap(human, act, 0.05), training._gap(human, act, 0.2)
+    assert wide["estimate"] == narrow["estimate"] == pytest.approx(0.1)
+    assert (wide["high"] - 0.1) / (narrow["high"] - 0.1) == pytest.approx(1.959964 / 1.281552, rel=1e-5)
