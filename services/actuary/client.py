@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
-from google.protobuf import duration_pb2, json_format
+from google.protobuf import descriptor, duration_pb2, json_format
 
 from actuary import errors, names
-from actuary.rpc import channels
+from actuary.rpc import channels, validation
 from actuary.v1 import (
     campaign_pb2,
     campaign_service_pb2,
@@ -247,8 +247,11 @@ def parse(form: Mapping[str, Any]) -> campaign_pb2.Campaign:
     """Reads what campaign.yaml holds.
 
     Raises:
-        errors.InvalidInputError: a field is unknown or of the wrong type; names it.
+        errors.InvalidInputError: fields are unknown, or one is of the wrong type; names them.
     """
+    unknown = _unknown(form, campaign_pb2.Campaign.DESCRIPTOR, "")
+    if unknown:
+        raise errors.InvalidInputError.of(unknown)
     try:
         return json_format.ParseDict(dict(form), campaign_pb2.Campaign())
     except json_format.ParseError as error:
@@ -256,6 +259,29 @@ def parse(form: Mapping[str, Any]) -> campaign_pb2.Campaign:
             f"campaign: {error}. Fields and their meaning: `actuary init` writes a commented campaign.yaml"
         )
         raise errors.InvalidInputError(message) from error
+
+
+def _unknown(form: Mapping[str, Any], message: descriptor.Descriptor, path: str) -> list[errors.Violation]:
+    """Fields that there are not, here and in the sections within, each with the nearest that there is."""
+    fields = {spelling: field for field in message.fields for spelling in (field.name, field.json_name)}
+    found = []
+    for name, value in form.items():
+        here = f"{path}{name}"
+        field = fields.get(str(name))
+        if field is None:
+            names = validation.inputs_of(message)
+            near = validation.nearest(str(name), names)
+            hint = f"did you mean {near}?" if near else f"there are {', '.join(names)}"
+            found.append(
+                errors.Violation(here, f"expected a field of campaign.yaml, got an unknown one: {hint}")
+            )
+        elif field.message_type is not None and not field.message_type.GetOptions().map_entry:
+            parts = value if isinstance(value, list) else [value]
+            for place, part in enumerate(parts):
+                if isinstance(part, Mapping) and field.message_type.full_name.startswith("actuary."):
+                    inside = f"{here}[{place}]." if isinstance(value, list) else f"{here}."
+                    found += _unknown(part, field.message_type, inside)
+    return found
 
 
 def load(path: str | pathlib.Path) -> tuple[str, dict[str, Any]]:

@@ -79,7 +79,7 @@ def build(
         human_labels=values.HumanLabels(
             budget=int(facts["human_labels_limit"] or budget["labels"]),
             used=int(facts["human_labels_used"]),
-            asked=f"{asked['human_share']:.3g} of the items" if "human_share" in asked else "",
+            asked=f"{100 * asked['human_share']:.3g} % of the items" if "human_share" in asked else "",
         ),
         money=values.Money(
             used_micros=int(facts["money_used_micros"]), limit_micros=facts.get("money_limit_micros")

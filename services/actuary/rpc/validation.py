@@ -97,6 +97,12 @@ def clear_output_only(resource: message.Message) -> None:
             clear_output_only(child)
 
 
+def inputs_of(kind: descriptor.Descriptor) -> list[str]:
+    """Names of the fields that a caller may set: all but those that only a server sets, and the name."""
+    only_output = {*_plan(kind).output_only, "name", "etag"}
+    return [field.name for field in kind.fields if field.name not in only_output]
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _Field:
     """What is checked of one set field."""

@@ -41,7 +41,11 @@ REFUSED = {
         "did you mean threshold?",
     ),
     "unknown model": ({"annotator.model.kind": "tabel"}, "did you mean table?"),
-    "unknown field": ({"budget.human_lables": 5}, "human_lables"),
+    "unknown field": (
+        {"budget.human_lables": 5},
+        "budget.human_lables: expected a field of campaign.yaml, got an unknown one: did you mean "
+        "human_labels?",
+    ),
     "one class": (
         {"task.classes": [{"name": "red"}]},
         "task.classes: expected at least 2 elements, got 1",
