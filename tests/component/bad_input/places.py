@@ -127,7 +127,9 @@ class Place:
     def artifacts(self, data: Path | None = None) -> set[str]:
         """Artifacts that exist: those with a manifest, without the campaign's name."""
         base = (data or self.data) / "store" / self.campaign
-        return {str(p.parent.relative_to(base)) for p in base.rglob(artifacts.FILE_NAME)}
+        # workers remove what they have done with meanwhile, which os.walk bears and rglob does not
+        found = (Path(root) for root, _, files in os.walk(base) if artifacts.FILE_NAME in files)
+        return {str(path.relative_to(base)) for path in found}
 
     def store(self) -> folder.FolderStore:
         return folder.FolderStore(self.data / "store")

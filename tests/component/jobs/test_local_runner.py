@@ -85,8 +85,8 @@ def test_a_job_that_nobody_asks_about_is_stopped_and_forgotten_with_its_logs(ben
     pid = int(fifo.read_text())
     assert wait(bench, runner, other).state == "succeeded"
     runner.retain({other.name}, {"wait"})
-    while runner.status(spec.name) is not None:
-        assert runner.status(spec.name).state == "running"
+    while (status := runner.status(spec.name)) is not None:
+        assert status.state == "running"
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     assert runner.status(other.name).state == "succeeded"

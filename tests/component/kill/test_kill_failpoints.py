@@ -144,7 +144,7 @@ def test_an_import_of_exemplars_and_large_images_that_is_killed_is_whole(tmp_pat
     assert len(images[0]) > ingest.INLINE_IMAGE_BYTES
     split = ["exemplar"] * 3 + ["pool"] * 37
     label = [("red", "green", "blue")[k % 3] for k in range(40)]
-    small = {"budget": {"human_labels": 20, "human_label_micros": 50_000}, "sampling": {"pilot_items": 10}}
+    small = {"budget": {"human_labels": 25, "human_label_micros": 50_000}, "sampling": {"pilot_items": 20}}
     place = campaigns.Place(tmp_path, {**campaigns.NULL, **small, "data": {**DATA, "uri": "items.parquet"}})
     columns = {"item_id": ids, "image": images, "split": split, "label": label}
     pq.write_table(pa.table(columns), place.root / "items.parquet")
