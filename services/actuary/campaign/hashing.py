@@ -1,4 +1,4 @@
-"""Hashes ids on more than one core: hashing holds the interpreter's lock, so threads do not help.
+"""Hashes ids on all cores: hashing holds the interpreter's lock, so threads do not help.
 
 A helper is a child process that does nothing else (`hash_helper`); ids go to it and digests come back over
 pipes. A helper that fails is not missed: its batch is hashed here. Ids stay in Arrow's buffers, or UTF-8
@@ -32,7 +32,9 @@ _SCRIPT = "from actuary.campaign import hash_helper; hash_helper.serve()"
 
 
 class Hasher:
-    """Digests ids, one batch in this process and one in each helper at a time. A context manager.
+    """Digests ids, one batch in each helper at a time, or here where there is none. A context manager.
+
+    With helpers nothing is hashed here: it would hold the interpreter's lock against reading and checking.
 
     Args:
         key: of the permanent random numbers.
@@ -43,13 +45,13 @@ class Hasher:
         self._key = key
         self._idle: queue.Queue[Callable[[pa.Array], bytes]] = queue.Queue()
         self._helpers = [_Helper(key) for _ in range(helpers)]
-        for digests in (self._here, *(helper.digests for helper in self._helpers)):
+        for digests in [helper.digests for helper in self._helpers] or [self._here]:
             self._idle.put(digests)
 
     @property
     def width(self) -> int:
         """Batches that can be hashed at a time."""
-        return 1 + len(self._helpers)
+        return max(1, len(self._helpers))
 
     def digest(self, ids: pa.Array) -> Digests:
         """Shard hashes and permanent random numbers of ids; called from `width` threads at a time.

@@ -39,7 +39,7 @@ MAX_SHARDS = 20_000
 INLINE_IMAGE_BYTES = 64_000
 """Larger images become objects of their own, named by their SHA-256."""
 PHASES = ("read", "check", "hash", "sort", "digest", "write")
-MAX_HELPERS = 3
+MAX_HELPERS = 4
 """Processes beside this one that hash ids; more would wait for the reader."""
 
 Progress = Callable[[str, int, int], None]
@@ -186,7 +186,8 @@ class _Import:
         """Reads, checks, hashes and sorts by shard everything there is."""
         rows = partition.Partition(shards, folder)
         done = 0
-        helpers = min(_cores() - 1, MAX_HELPERS) if size.rows >= hashing.HELPER_ROWS else 0
+        worth_it = _cores() > 1 and size.rows >= hashing.HELPER_ROWS
+        helpers = min(_cores(), MAX_HELPERS) if worth_it else 0
         with (
             hashing.Hasher(self._targets.key, helpers=helpers) as hasher,
             concurrent.futures.ThreadPoolExecutor(hasher.width) as pool,
