@@ -5,7 +5,8 @@
   commits in WAL mode), at the price of one fsync a commit; every write transaction is BEGIN IMMEDIATE, so
   that it never fails half-way with "database is locked" after having read.
 - PostgreSQL: READ COMMITTED with explicit row locks (`with_for_update`), deadlocks and serialization
-  failures retried.
+  failures retried. A process that is stopped in the middle of a transaction loses it after a while, so that
+  the locks it holds cannot keep others from taking over its work.
 
 A write is therefore one function from a connection to a value (`write`), which may run more than once. All
 vendor errors are mapped here and nowhere else. The module knows no table of Actuary's.
@@ -29,14 +30,15 @@ from actuary import errors
 T = TypeVar("T")
 
 BUSY_TIMEOUT_SECONDS = 30.0
-"""How long a SQLite writer waits for another process; transactions take milliseconds, so this is never
-reached in health. A guess."""
+"""How long a writer waits for another process; transactions take milliseconds, so this is never reached in
+health. A guess."""
 
 WRITE_ATTEMPTS = 8
 """How often a write is begun anew after a deadlock or serialization failure. A guess."""
 
 _RETRIED_SQLSTATES = frozenset({"40001", "40P01"})  # serialization failure, deadlock
 _SCHEMA_SQLSTATES = frozenset({"42P01", "42703"})  # undefined table, undefined column
+_LOST_SQLSTATES = frozenset({"25P03", "55P03"})  # idle in a transaction for too long, lock not to be had
 _FULL_SQLSTATES = frozenset({"53100", "53200"})  # disk full, out of memory
 _WRITES = "actuary_writes"
 
@@ -63,7 +65,12 @@ class Database:
             raise errors.InvalidInputError(f"database URL: expected {_EXPECTED}; got {url!r}") from error
         if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
             parsed = parsed.set(drivername="postgresql+psycopg")
-            return cls(sa.create_engine(parsed, pool_pre_ping=True, pool_size=5, max_overflow=11))
+            longest = round(1000 * BUSY_TIMEOUT_SECONDS)
+            limits = f"-c idle_in_transaction_session_timeout={longest} -c lock_timeout={longest}"
+            engine = sa.create_engine(
+                parsed, pool_pre_ping=True, pool_size=5, max_overflow=11, connect_args={"options": limits}
+            )
+            return cls(engine)
         if parsed.drivername == "sqlite" and parsed.database and parsed.database != ":memory:":
             pathlib.Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
             engine = sa.create_engine(
@@ -193,7 +200,8 @@ def _mapped_errors(url: str) -> Iterator[None]:
             raise errors.PreconditionError(
                 f"database {url} has no tables of this version: {text}; run the migrations"
             ) from error
-        if isinstance(error, sa.exc.OperationalError) or error.connection_invalidated:
+        lost = error.connection_invalidated or _sqlstate(error) in _LOST_SQLSTATES
+        if isinstance(error, sa.exc.OperationalError) or lost:
             raise errors.UnavailableError(f"database {url} does not answer: {text}") from error
         if "malformed" in text or "not a database" in text:
             raise errors.DataLossError(f"database {url}: {text}") from error

@@ -1,5 +1,6 @@
 import contextlib
 import subprocess
+import threading
 
 import pytest
 import sqlalchemy as sa
@@ -95,3 +96,27 @@ def test_the_head_revision_is_one_line_of_descent():
     from alembic.script import ScriptDirectory
 
     assert len(ScriptDirectory.from_config(migrations.configuration()).get_heads()) == 1
+
+
+def test_who_stops_in_a_transaction_loses_it_and_its_locks(db):
+    """SQLite has no such limit; its one machine has other ways to see who is stopped."""
+    if db.dialect != "postgresql":
+        pytest.skip("PostgreSQL only")
+    now = campaigns.clocks.utc_now()
+    row = {"name": "a", "holder": "", "token": 0, "end_time": now}
+    db.write(lambda connection: connection.execute(sa.insert(tables.leases), [row]))
+    query = sa.select(tables.leases).with_for_update()
+    stopped = threading.Event()
+
+    def stop_in_the_middle(connection):
+        connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 200"))
+        connection.execute(query).one()
+        stopped.wait(3)
+        return connection.execute(query).one()
+
+    with db.read() as connection:
+        limit = connection.execute(sa.text("SHOW idle_in_transaction_session_timeout")).scalar_one()
+    assert limit == f"{database.BUSY_TIMEOUT_SECONDS:g}s"
+    with pytest.raises(errors.UnavailableError):
+        db.write(stop_in_the_middle)
+    assert db.write(lambda connection: connection.execute(query).one()).token == 0
