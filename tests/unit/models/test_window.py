@@ -140,6 +140,13 @@ def test_push_back_halves_the_window_once_a_round() -> None:
     assert state.limit == 4
 
 
+def test_a_model_that_only_pushes_back_is_asked_one_call_at_a_time_in_the_end() -> None:
+    state = window.Window(window.WindowSettings(start=256))
+    for _ in range(1000):
+        state.pushed_back()
+    assert state.limit == 1
+
+
 def test_a_window_that_is_not_full_does_not_grow() -> None:
     state = window.Window(window.WindowSettings(start=4))
     for _ in range(100):
