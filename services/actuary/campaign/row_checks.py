@@ -115,6 +115,8 @@ def _image_problem(data: bytes | None) -> str:
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.verify()
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()  # not every format's `verify` looks at the picture: a JPEG that is cut off passes it
     except (
         Exception
     ) as error:  # Pillow raises what its format plug-ins raise: OSError, SyntaxError, ValueError

@@ -7,7 +7,7 @@ import datetime
 import grpc
 from google.protobuf import duration_pb2
 
-from actuary import metrics, names
+from actuary import errors, metrics, names
 from actuary.review import desk as desks
 from actuary.rpc import statuses
 from actuary.state import reviews
@@ -99,6 +99,7 @@ class ReviewServicer(review_service_pb2_grpc.ReviewServiceServicer):
     ) -> review_service_pb2.SubmitAnswersResponse:
         """Takes answers, each on its own."""
         names.parse_child(request.name, names.BATCHES)
+        _check_answers(request)
         answers = [
             desks.Answer(
                 task=answer.task.rsplit("/tasks/", 1)[-1],
@@ -193,6 +194,20 @@ def _spec(
         lease_seconds=lease or lease_seconds,
         show_machine_label=review.show_machine_label,
     )
+
+
+def _check_answers(request: review_service_pb2.SubmitAnswersRequest) -> None:
+    """Refuses answers that name another batch's task, or that say two things."""
+    found = []
+    for place, answer in enumerate(request.answers):
+        if names.parse_task(answer.task, f"answers[{place}].task")[0] != request.name:
+            description = f"expected a task of {request.name}, got {answer.task}: it is not yours here"
+            found.append(errors.Violation(f"answers[{place}].task", description))
+        if answer.cannot_tell and answer.label:
+            description = f"expected a label or cannot_tell, got both ({answer.label!r}): send one of them"
+            found.append(errors.Violation(f"answers[{place}].label", description))
+    if found:
+        raise errors.InvalidInputError.of(found)
 
 
 def _question(spec: desks.BatchSpec) -> campaign_pb2.Task:

@@ -7,6 +7,8 @@ import io
 import PIL.Image
 import pytest
 
+from actuary.campaign import row_checks
+
 
 def refused(place, client, *expected):
     """Sends the campaign, which must fail at its import, say what is expected and keep nothing."""
@@ -104,6 +106,14 @@ def test_an_unreadable_image_is_named(place, client):
     (folder / "vier.png").unlink()
     client.resume(place.name)
     place.past_import(client)
+
+
+def test_a_jpeg_that_is_cut_off_is_no_image():
+    stream = io.BytesIO()
+    PIL.Image.effect_noise((64, 64), 90).save(stream, "JPEG")
+    whole = stream.getvalue()
+    assert row_checks._image_problem(whole) == ""
+    assert "truncated" in row_checks._image_problem(whole[: len(whole) // 2])
 
 
 @pytest.mark.slow

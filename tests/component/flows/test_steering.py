@@ -140,6 +140,28 @@ def test_what_people_answer_counts_whatever_fails_meanwhile_and_is_paid_once(ser
     served.cli("cancel", "meanwhile")
 
 
+def test_an_answer_to_another_batch_or_of_two_minds_is_refused(served, content):
+    folder = newcomer.make(served.shell.folder / "two-minds", newcomer.campaign(), content)
+    served.client.create(folder)
+    served.until("two-minds", "WAITING_FOR_PEOPLE")
+    batch = "campaigns/two-minds/reviewBatches/review-w0"
+    taken = pb.AcquireTasksRequest(name=batch, reviewer="ada", max_tasks=1)
+    task = served.client.reviews.AcquireTasks(taken).tasks[0].name
+    other = task.replace("two-minds", "another")
+    for answer_, why in (
+        (pb.Answer(task=other, label=newcomer.YES), "expected a task of"),
+        (pb.Answer(task=task, label=newcomer.YES, cannot_tell=True), "got both"),
+    ):
+        with pytest.raises(grpc.RpcError) as refused:
+            served.client.reviews.SubmitAnswers(
+                pb.SubmitAnswersRequest(name=batch, reviewer="ada", answers=[answer_])
+            )
+        assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+        assert why in refused.value.details()
+    assert served.client.reviews.GetReviewBatch(pb.GetReviewBatchRequest(name=batch)).label_count == 0
+    served.cli("cancel", "two-minds")
+
+
 def test_cancelling_what_failed_books_what_people_have_answered(served, content):
     fail_for_want_of_labels(served, "given-up", content)
     assert labels_of(served, "given-up") == (40, 30, 0)

@@ -261,7 +261,7 @@ def _write(path: Path, rows: list[dict[str, str]]) -> None:
 
 def _read(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
+        with path.open(encoding="utf-8-sig", newline="") as stream:  # spreadsheets write a byte order mark
             if path.suffix == ".jsonl":
                 for number, line in enumerate(stream, start=1):
                     if line.strip():
@@ -275,6 +275,9 @@ def _read(path: Path) -> Iterator[dict[str, Any]]:
                 yield from csv.DictReader(stream)
             else:
                 raise errors.InvalidInputError(f"{path}: expected a name that ends in .csv or .jsonl")
+    except UnicodeDecodeError as error:
+        message = f"{path}: expected UTF-8, got byte {error.object[error.start]:#04x}: save it as UTF-8"
+        raise errors.InvalidInputError(message) from error
     except OSError as error:
         raise errors.InvalidInputError(f"{path}: {error.strerror}") from error
 

@@ -186,7 +186,9 @@ def _instructions(response: review_service_pb2.AcquireTasksResponse, console: ri
 
 def _show(task: review_service_pb2.ReviewTask, console: rich.console.Console) -> None:
     console.print()
-    console.print(rich.rule.Rule(rich.text.Text(task.item_id, style=_QUIET), style=_QUIET, align="left"))
+    console.print(
+        rich.rule.Rule(rich.text.Text(printable(task.item_id), style=_QUIET), style=_QUIET, align="left")
+    )
     if task.image:
         console.print(pictures.picture(task.image, console))
     # an item's text may hold control codes, which a terminal would obey
