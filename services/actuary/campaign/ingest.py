@@ -158,6 +158,7 @@ class _Import:
         self._counts = dict.fromkeys((*row_checks.SPLITS, "truth"), 0)
         self._exemplars: list[pa.RecordBatch] = []
         self._labels: set[str] = set()
+        self._labelled = 0
         self._has_truth = False
 
     def run(self) -> IngestResult:
@@ -208,9 +209,12 @@ class _Import:
             self._found.add("rows", self._source.name, "the data set is empty: expected one row at least")
         elif not self._found and not self._counts[row_checks.POOL]:
             self._found.add("rows", self._source.name, "no row is in the pool: there is nothing to label")
-        if self._has_truth and self._targets.classes is None and len(self._labels) == 1:
+        if self._labelled > 1 and len(self._labels) == 1:
             self._found.add(
-                "classes", self._source.name, f"expected two classes at least; every label is {self._labels}"
+                "classes",
+                self._source.name,
+                f"expected labels of two classes at least; all {self._labelled:,} in the column "
+                f"{self._source.columns.truth!r} (data.truth_column) are {next(iter(self._labels))!r}",
             )
         if not done:
             self._found.raise_if_any()
@@ -243,8 +247,8 @@ class _Import:
             self._has_truth = True
             classes = self._targets.classes
             label = columns["label"] = row_checks.checked_label(columns["label"], classes, report)
-            if classes is None:
-                self._labels.update(v for v in label.unique().to_pylist() if v is not None)
+            self._labels.update(v for v in label.unique().to_pylist() if v is not None)
+            self._labelled += count - label.null_count
         columns["row"] = pa.array(np.arange(batch.first_row, batch.first_row + count, dtype=np.int64))
         table = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
         if "split" in columns:

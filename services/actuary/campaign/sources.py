@@ -9,31 +9,30 @@ A source reports what it cannot read to `findings`; it deliberately judges no va
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import io
 import json
 import os
-import re
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 from actuary import errors
 from actuary.campaign import findings, source_columns
+from actuary.storage import csv_rows
 
 BATCH_ROWS = 65_536
 IMAGE_BATCH_BYTES = 32 << 20
 """Batches with images are cut at about this size."""
-_CSV_BLOCK_BYTES = 4 << 20
 _SAMPLE_BYTES = 1 << 20
 """How much of a text file is read to guess its number of rows."""
 _IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+_UNREAD = (".avif", ".dng", ".heic", ".heif", ".jfif", ".jp2", ".nef", ".pdf", ".psd", ".svg")
+"""Endings of pictures that are not read: one that is passed over silently would be missed."""
 Columns = source_columns.Columns
 FORMATS = {
     ".csv": "csv",
@@ -146,65 +145,31 @@ class Csv:
 
     def where(self, row: int, item_id: str) -> str:
         """File and data row."""
-        for malformed in self._malformed:
-            if malformed > row:
-                break
-            row += 1
-        return f"{self.path}, row {row}"
+        return f"{self.path}, row {csv_rows.number_of(row, self._malformed)}"
 
     def batches(self, found: findings.Findings) -> Iterator[Batch]:
         """Blocks of about 4 MB; quoted line breaks are allowed."""
         delimiter = "\t" if ".tsv" in self.path.suffixes else ","
-        header = self._header(delimiter, found)
-        names = source_columns.resolve(self.columns, header, self.name, found)
-        if not names:
-            return
-        wanted = list(dict.fromkeys(names.values()))
 
-        def bad_row(row: Any) -> str:
-            self._malformed.append(row.number - 1)  # the parser counts the header
-            found.add(
-                "rows with another number of columns",
-                f"{self.path}, row {row.number - 1}",
-                f"expected {row.expected_columns} columns; got {row.actual_columns}: {row.text[:80]!r}. "
-                "Quote a field that holds the delimiter or a line break.",
-            )
-            return "skip"
+        def bad_row(row: int, description: str) -> None:
+            self._malformed.append(row)
+            found.add("rows with another number of columns", f"{self.path}, row {row}", description)
 
         try:
-            with pa.input_stream(self.path, compression="detect") as stream:
-                reader = pyarrow.csv.open_csv(
-                    stream,
-                    # One thread: only then does the parser know the numbers of rows, and it is no slower.
-                    read_options=pyarrow.csv.ReadOptions(block_size=_CSV_BLOCK_BYTES, use_threads=False),
-                    parse_options=pyarrow.csv.ParseOptions(
-                        delimiter=delimiter, newlines_in_values=True, invalid_row_handler=bad_row
-                    ),
-                    convert_options=pyarrow.csv.ConvertOptions(
-                        column_types=dict.fromkeys(header, pa.string()),
-                        include_columns=wanted,
-                        strings_can_be_null=False,
-                    ),
-                )
+            with _stream(self.path) as stream:
+                header = csv_rows.header(stream, delimiter)
+            names = source_columns.resolve(self.columns, header, self.name, found)
+            if not names:
+                return
+            wanted = list(dict.fromkeys(names.values()))
+            with _stream(self.path) as stream:
+                reader = csv_rows.read(stream, header, delimiter=delimiter, wanted=wanted, bad_row=bad_row)
                 yield from _numbered(self, reader, names, found)
-        except pa.ArrowInvalid as error:
-            if "Empty CSV file" not in str(error):
-                row = re.search(r"Row #(\d+): ", str(error))
-                where = self.where(int(row[1]) - 1, "") if row else self.name
-                reason = str(error).replace(row[0], "") if row else str(error)
-                found.add("unreadable files", where, f"expected CSV in UTF-8; {reason}")
-
-    def _header(self, delimiter: str, found: findings.Findings) -> list[str]:
-        try:
-            with pa.input_stream(self.path, compression="detect") as stream:
-                text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
-                header = next(csv.reader(text, delimiter=delimiter), [])
-        except (csv.Error, OSError) as error:
-            found.add("unreadable files", self.name, f"expected a CSV header in UTF-8; {error}")
-            return []
-        for name in sorted({n for n in header if header.count(n) > 1}):
-            found.add("columns", self.name, f"the column {name!r} is there twice: rename one of them")
-        return header
+        except csv_rows.UnreadableError as error:
+            where = f"{self.path}, row {error.row}" if error.row else self.name
+            found.add("unreadable files", where, error.description)
+        except OSError as error:
+            found.add("unreadable files", self.name, _broken(self.path, error))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -214,6 +179,8 @@ class JsonLines:
     path: Path
     columns: Columns
     kind = "jsonl"
+    _malformed: list[int] = dataclasses.field(default_factory=list, compare=False)
+    """Rows that are no JSON object, ascending; they are passed over."""
 
     @property
     def name(self) -> str:
@@ -225,8 +192,8 @@ class JsonLines:
         return _text_size(self.path, headers=0)
 
     def where(self, row: int, item_id: str) -> str:
-        """File and line."""
-        return f"{self.path}, row {row}"
+        """File and row, blank lines not counted."""
+        return f"{self.path}, row {csv_rows.number_of(row, self._malformed)}"
 
     def batches(self, found: findings.Findings) -> Iterator[Batch]:
         """Lines parsed one by one: a bad one is named, and costs no other."""
@@ -234,39 +201,48 @@ class JsonLines:
         rows: list[dict[str, Any]] = []
         names: Mapping[str, str] = {}
         first = number = 1
-        with pa.input_stream(self.path, compression="detect") as stream:
-            for line in io.BufferedReader(stream):
-                if not line.strip():
-                    continue
-                rows.append(self._parse(line, number, found))
-                number += 1
-                if len(rows) == BATCH_ROWS:
-                    keys.update(*rows[:100])
-                    names = names or source_columns.resolve(self.columns, sorted(keys), self.name, found)
-                    if not names:
-                        return
-                    yield self._batch(rows, first, names, found)
-                    first, rows = number, []
+        for line in self._lines(found):
+            if not line.strip():
+                continue
+            parsed = self._parse(line, number + len(self._malformed), found)
+            if parsed is None:
+                continue
+            rows.append(parsed)
+            number += 1
+            if len(rows) == BATCH_ROWS:
+                keys.update(*rows[:100])
+                names = names or source_columns.resolve(self.columns, sorted(keys), self.name, found)
+                if not names:
+                    return
+                yield self._batch(rows, first, names, found)
+                first, rows = number, []
         if rows:
             keys.update(*rows)
             names = names or source_columns.resolve(self.columns, sorted(keys), self.name, found)
             if names:
                 yield self._batch(rows, first, names, found)
 
-    def _parse(self, line: bytes, number: int, found: findings.Findings) -> dict[str, Any]:
+    def _lines(self, found: findings.Findings) -> Iterator[bytes]:
+        try:
+            with _stream(self.path) as stream:
+                yield from io.BufferedReader(stream)
+        except OSError as error:
+            found.add("unreadable files", self.name, _broken(self.path, error))
+
+    def _parse(self, line: bytes, number: int, found: findings.Findings) -> dict[str, Any] | None:
+        """The object on a line; None, and a finding, where there is none."""
         try:
             value = json.loads(line)
+            problem = "" if isinstance(value, dict) else f"got {type(value).__name__}"
         except ValueError as error:
-            found.add("rows that are no JSON", self.where(number, ""), f"expected a JSON object; {error}")
-            return {}
-        if not isinstance(value, dict):
-            found.add(
-                "rows that are no JSON",
-                self.where(number, ""),
-                f"expected a JSON object; got {type(value).__name__}",
-            )
-            return {}
-        return value
+            problem = str(error)
+        if problem:
+            self._malformed.append(number)
+            where = f"{self.path}, row {number}"
+            found.add("rows that are no JSON", where, f"expected a JSON object; {problem}")
+            return None
+        parsed: dict[str, Any] = value
+        return parsed
 
     def _batch(
         self,
@@ -364,8 +340,8 @@ class ImageFolder:
 
     def size(self) -> Size:
         """Counted."""
-        sizes = [path.stat().st_size for path in self._files()]
-        return Size(rows=len(sizes), bytes=sum(sizes))
+        files = self._files()
+        return Size(rows=len(files), bytes=sum(path.stat().st_size for path in files if path.exists()))
 
     def where(self, row: int, item_id: str) -> str:
         """The image's path, or its number in sorted order."""
@@ -376,6 +352,13 @@ class ImageFolder:
         ids: list[str] = []
         images: list[bytes | None] = []
         held, first = 0, 1
+        for path in self._files(_UNREAD):
+            where = self.where(0, path.relative_to(self.path).as_posix())
+            found.add(
+                "images of another format",
+                where,
+                f"expected {', '.join(_IMAGES)}; cannot read {path.suffix}: convert it, or move it away",
+            )
         for path in self._files():
             item_id = path.relative_to(self.path).as_posix()
             try:
@@ -409,14 +392,14 @@ class ImageFolder:
             columns["label"] = pa.array(labels, pa.string())
         return Batch(first_row=first, rows=pa.RecordBatch.from_pydict(columns))
 
-    def _files(self) -> list[Path]:
-        """Image files; hidden files and files with another ending are none."""
+    def _files(self, endings: tuple[str, ...] = _IMAGES) -> list[Path]:
+        """Files with one of these endings that are not hidden."""
         found = [
             Path(folder) / name
             for folder, folders, names in os.walk(self.path)
             if _visible(folders)
             for name in names
-            if not name.startswith(".") and name.lower().endswith(_IMAGES)
+            if not name.startswith(".") and name.lower().endswith(endings)
         ]
         return sorted(found, key=lambda path: os.fsencode(path.relative_to(self.path).as_posix()))
 
@@ -459,11 +442,26 @@ def _numbered(
         first += batch.num_rows
 
 
+def _stream(path: Path) -> Any:
+    """Its bytes, unpacked."""
+    return pa.input_stream(path, compression="detect")
+
+
+def _broken(path: Path, error: OSError) -> str:
+    """What to say of a file that cannot be read to its end."""
+    if error.strerror:
+        return f"cannot be read: {error.strerror}"
+    return f"expected a whole {path.suffix} file; it is cut off or damaged ({error}): pack it again"
+
+
 def _text_size(path: Path, *, headers: int) -> Size:
     """Rows of a text file from the mean length of its first lines."""
     size = path.stat().st_size
-    with pa.input_stream(path, compression="detect") as stream:
-        block = stream.read(_SAMPLE_BYTES)
+    try:
+        with _stream(path) as stream:
+            block = stream.read(_SAMPLE_BYTES)
+    except OSError:
+        return Size(rows=0, bytes=size)  # who reads the rows reports it
     if path.suffix in (".gz", ".bz2", ".zst"):
         size *= 3  # a guess: text shrinks to about a third
     lines = max(block.count(b"\n"), 1)

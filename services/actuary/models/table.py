@@ -10,7 +10,6 @@ text, however much they look like numbers.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import io
 import json
@@ -20,15 +19,17 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from actuary import errors
 from actuary.models import options as model_options
 from actuary.models import protocol
+from actuary.storage import csv_rows
 
 _SHOWN = 20
 """Violations that a message lists; the rest are counted."""
+_LEAST_ROWS = 2
+"""Fewer say nothing about the file as a whole."""
 _TOLERANCE = 1e-3
 """How far probabilities may be from a sum of 1: files hold rounded numbers."""
 _FORMATS: Final = {
@@ -117,8 +118,11 @@ class _Rows:
         try:
             for first, batch in _numbered(_batches(form, file, problems)):
                 reader.add(first, batch)
-        except (pa.ArrowException, UnicodeDecodeError) as error:
+        except csv_rows.UnreadableError as error:
+            problems.add(error.row or None, error.description)
+        except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
             raise errors.InvalidInputError(f"{name}: not readable as {form}: {error}") from error
+        reader.done()
         problems.done()
         if not reader.position:
             raise errors.InvalidInputError(f"{name}: expected at least one row, got none")
@@ -131,25 +135,45 @@ class _Rows:
 
 
 class _Problems:
-    """Collects what is wrong."""
+    """Collects what is wrong; rows with the same problem are named together."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._violations: list[errors.Violation] = []
-        self._count = 0
+        self.passed_over: list[int] = []
+        """Rows that are none, by their numbers in the file; what else is wrong is told by the others."""
+        self._rows: dict[str, list[int]] = {}
+        """Rows by what is wrong with them; none where it is the file."""
+
+    def __bool__(self) -> bool:
+        return bool(self._rows)
 
     def add(self, row: int | None, description: str) -> None:
-        self._count += 1
-        if len(self._violations) < _SHOWN:
-            where = self.name if row is None else f"{self.name}, row {row}"
-            self._violations.append(errors.Violation(where, description))
+        """Adds a problem of a row, counted without those passed over, or of the whole file."""
+        rows = self._rows.setdefault(description, [])
+        if row is not None:
+            rows.append(csv_rows.number_of(row, self.passed_over))
+
+    def pass_over(self, number: int, description: str) -> None:
+        """Adds a row that is none, by its number in the file."""
+        self.passed_over.append(number)
+        self._rows.setdefault(description, []).append(number)
 
     def done(self) -> None:
-        if self._count > len(self._violations):
-            more = self._count - len(self._violations)
-            self._violations.append(errors.Violation(self.name, f"and {more} more problems"))
-        if self._violations:
-            raise errors.InvalidInputError.of(self._violations, reason="LABELS_FILE")
+        """Raises one InvalidInputError that lists all, if there is any."""
+        found = []
+        for description, rows in list(self._rows.items())[:_SHOWN]:
+            where = f"{self.name}, row {rows[0]}" if rows else self.name
+            others = f" (and in {len(rows) - 1:,} further rows: {_some(rows[1:])})" if len(rows) > 1 else ""
+            found.append(errors.Violation(where, description + others))
+        more = len(self._rows) - len(found)
+        if more:
+            found.append(errors.Violation(self.name, f"and {more:,} more problems"))
+        if found:
+            raise errors.InvalidInputError.of(found, reason="LABELS_FILE")
+
+
+def _some(rows: Sequence[int]) -> str:
+    return ", ".join(map(str, rows[:5])) + (", …" if len(rows) > 5 else "")
 
 
 class _Checker:
@@ -177,6 +201,31 @@ class _Checker:
         probabilities = self._probabilities(first, batch)
         if probabilities is not None:
             self.probabilities.append(probabilities)
+
+    def done(self) -> None:
+        """Checks what only all rows together show."""
+        labels = np.concatenate([*self.labels, np.zeros(0, np.int64)])
+        given = np.flatnonzero(labels >= 0)
+        if self._problems or len(given) < _LEAST_ROWS:
+            return
+        if self.probabilities:
+            values = np.concatenate(self.probabilities)[given]
+            chosen = values[np.arange(len(given)), labels[given]]
+            with np.errstate(invalid="ignore"):
+                other = int((values.max(axis=1) > chosen + _TOLERANCE).sum())
+            if 2 * other > len(given):
+                self._problems.add(
+                    None,
+                    f"in {other:,} of {len(given):,} rows the label is not the most probable class: expected "
+                    f"probabilities in the order of the task's classes, {', '.join(self._classes[:20])}",
+                )
+        elif len(np.unique(labels[given])) < 2 and np.isnan(np.concatenate(self.confidence)).all():
+            self._problems.add(
+                None,
+                f"expected two classes at least, got {self._classes[labels[given[0]]]!r} in all "
+                f"{len(given):,} rows, and nothing that tells one row from another: is it the right column? "
+                "Add confidence or class probabilities if it is.",
+            )
 
     def _ids(self, first: int, ids: list[str | None]) -> None:
         for row, item_id in enumerate(ids, first):
@@ -291,18 +340,9 @@ def _batches(form: str, file: BinaryIO, problems: _Problems) -> Iterator[Any]:
     else:
         # every column as text: a reader that guesses types turns the id 007 into 7
         delimiter = "\t" if form == "tsv" else ","
-        header = file.readline().decode("utf-8-sig").rstrip("\r\n")
-        if not header or not file.read(1):
-            return
+        names = csv_rows.header(file, delimiter)
         file.seek(0)
-        names = next(csv.reader([header], delimiter=delimiter))
-        yield from pa_csv.open_csv(
-            file,
-            parse_options=pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-            convert_options=pa_csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
-            ),
-        )
+        yield from csv_rows.read(file, names, delimiter=delimiter, wanted=names, bad_row=problems.pass_over)
 
 
 def _json_lines(file: BinaryIO, problems: _Problems) -> Iterator[Any]:
@@ -314,13 +354,12 @@ def _json_lines(file: BinaryIO, problems: _Problems) -> Iterator[Any]:
         try:
             row = json.loads(line)
         except ValueError as error:
-            problems.add(number, f"expected a JSON object: {error}")
+            problems.pass_over(number, f"expected a JSON object: {error}")
             continue
         if isinstance(row, dict):
             rows.append(row)
         else:
-            problems.add(number, f"expected a JSON object, got {line.strip()[:80]!r}")
-    problems.done()
+            problems.pass_over(number, f"expected a JSON object, got {line.strip()[:80]!r}")
     while rows and not rows[-1]:
         rows.pop()
     names = list(dict.fromkeys(name for row in rows for name in row))

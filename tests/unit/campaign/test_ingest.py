@@ -1,6 +1,8 @@
 """Importing data sets: what arrives, and what is said about data that are wrong."""
 
 import csv
+import gzip
+import hashlib
 import io
 import json
 import os
@@ -373,7 +375,7 @@ class TestBadInput:
     def test_one_class_only(self, tmp_path, store):
         path = write_csv(tmp_path / "d.csv", ["item_id", "text", "t"], ["a", "x", "yes"], ["b", "y", "yes"])
         assert "expected two classes" in refused(csv_source(path, truth="t"), store, classes=["yes"])
-        assert "expected two classes" in refused(csv_source(path, truth="t"), store)
+        assert "two classes at least" in refused(csv_source(path, truth="t"), store)
 
     def test_an_image_outside_a_class_folder(self, tmp_path, store):
         (tmp_path / "images").mkdir()
@@ -412,7 +414,48 @@ class TestBadInput:
 
     def test_bytes_that_are_no_utf8(self, tmp_path, store):
         (tmp_path / "d.csv").write_bytes(b"item_id,text\na,gr\xfc\xdfe\n")
-        assert "d.csv, row 1: expected CSV in UTF-8" in refused(csv_source(tmp_path / "d.csv"), store)
+        said = refused(csv_source(tmp_path / "d.csv"), store)
+        assert "d.csv, row 1: text: expected UTF-8, got byte 0xfc" in said
+
+    def test_a_quote_that_is_never_closed(self, tmp_path, store):
+        """A parser that takes the end of the file for its end would lose the rows behind it, silently."""
+        (tmp_path / "d.csv").write_text('item_id,text,note\na,x,\nb,y\nc,z,"\nd,w,\n')
+        said = refused(csv_source(tmp_path / "d.csv"), store)
+        assert "d.csv, row 3: a quoted field opens here and is never closed" in said
+        assert "d.csv, row 2: expected 3 columns; got 2" in said
+
+    @pytest.mark.parametrize("name", ["d.csv.gz", "d.jsonl.gz"])
+    @pytest.mark.parametrize("damage", ["cut", "none"])
+    def test_a_packed_file_that_is_broken(self, tmp_path, store, name, damage):
+        rows = [
+            json.dumps({"item_id": f"{i}", "text": hashlib.md5(b"%d" % i).hexdigest()}) for i in range(9999)
+        ]
+        if ".csv" in name:
+            rows = ["item_id,text", *(",".join(json.loads(row).values()) for row in rows)]
+        packed = gzip.compress("\n".join(rows).encode())
+        (tmp_path / name).write_bytes(packed[: len(packed) // 2] if damage == "cut" else b"plain text")
+        said = refused(csv_source(tmp_path / name), store)
+        assert said.startswith(f"{tmp_path / name}: expected a whole .gz file; it is cut off or damaged")
+
+    def test_truth_of_one_class_only(self, tmp_path, store):
+        path = write_csv(tmp_path / "d.csv", ["item_id", "text", "t"], ["a", "x", "yes"], ["b", "y", "yes"])
+        said = refused(csv_source(path, truth="t"), store, classes=["yes", "no"])
+        assert said == (
+            f"{path}: expected labels of two classes at least; all 2 in the column 't' (data.truth_column) "
+            "are 'yes'"
+        )
+
+    def test_images_that_are_links_to_nothing_or_of_another_format(self, tmp_path, store):
+        folder = tmp_path / "images"
+        folder.mkdir()
+        (folder / "a.png").write_bytes(png())
+        (folder / "b.png").symlink_to(tmp_path / "gone.png")
+        (folder / "c.HEIC").write_bytes(b"x")
+        (folder / "notes.txt").write_text("passed over")
+        said = refused(csv_source(folder), store)
+        assert f"{folder / 'b.png'}: cannot read {folder / 'b.png'}: No such file" in said
+        assert f"{folder / 'c.HEIC'}: expected .png, .jpg" in said
+        assert "notes" not in said
 
     def test_lines_that_are_no_objects(self, tmp_path, store):
         path = tmp_path / "d.jsonl"
@@ -421,6 +464,7 @@ class TestBadInput:
         assert f"{path}, row 2: expected a JSON object" in message
         assert f"{path}, row 3: expected a JSON object; got list" in message
         assert f"{path}, row 4: column 'item_id': expected text; got float" in message
+        assert message.count(", row 2:") == message.count(", row 3:") == 1
 
     def test_a_parquet_column_of_another_type(self, tmp_path, store):
         pq.write_table(pa.table({"item_id": [1.5], "text": ["x"]}), tmp_path / "d.parquet")

@@ -98,8 +98,24 @@ BAD = {
     "missing class": (csv("item_id,label,p_ja", "a,ja,1"), r"l.csv: no column p_nein"),
     "empty": (b"", r"l.csv: expected at least one row"),
     "header only": (csv("item_id,label"), r"l.csv: expected at least one row"),
-    "ragged": (csv("item_id,label", "a,ja,x"), r"l.csv: not readable as csv"),
-    "not utf-8": (b"item_id,label\n\xff\xfe,ja", r"l.csv: not readable as csv"),
+    "ragged": (
+        csv("item_id,label", "a,ja,x", "b,nien"),
+        r"row 1: expected 2 columns(.|\n)*row 2: label 'nien'",
+    ),
+    "not utf-8": (
+        b"item_id,label\na,ja\n\xff\xfe,ja",
+        r"l.csv, row 2: item_id: expected UTF-8, got byte 0xff",
+    ),
+    "open quote": (csv("item_id,label", "a,ja", 'b,"nein', "c,ja"), r"row 2: a quoted field .* never closed"),
+    "doubled column": (csv("item_id,label,label", "a,ja,ja"), r"l.csv: the column 'label' is there twice"),
+    "one class": (
+        csv("item_id,label", "a,ja", "b,ja", "c,"),
+        r"l.csv: expected two classes .* 'ja' in all 2 rows",
+    ),
+    "order": (
+        csv("item_id,label,probabilities", 'a,ja,"[0.1, 0.9]"', 'b,nein,"[0.8, 0.2]"', 'c,ja,"[0.9, 0.1]"'),
+        r"l.csv: in 2 of 3 rows the label is not the most probable class: .* ja, nein",
+    ),
 }
 
 
@@ -136,10 +152,25 @@ def test_a_file_that_is_no_parquet_is_refused() -> None:
 
 
 def test_many_problems_are_counted() -> None:
-    lines = [f"{i},vielleicht" for i in range(100)]
+    lines = [f"{i},vielleicht{i}" for i in range(100)]
     with pytest.raises(errors.InvalidInputError, match="and 80 more problems") as caught:
         open_file("l.csv", csv("item_id,label", *lines))
     assert len(caught.value.violations) == 21
+
+
+def test_rows_with_the_same_problem_are_named_together() -> None:
+    lines = [f"{i},{'vielleicht' if i % 2 else 'ja'}" for i in range(100)]
+    with pytest.raises(errors.InvalidInputError) as caught:
+        open_file("l.csv", csv("item_id,label", *lines))
+    assert str(caught.value) == (
+        "l.csv, row 2: label 'vielleicht' is no class: expected ja, nein "
+        "(and in 49 further rows: 4, 6, 8, 10, 12, …)"
+    )
+
+
+def test_labels_of_one_class_with_confidences_are_taken() -> None:
+    answers = ask(open_file("l.csv", csv("item_id,label,confidence", "a,ja,.9", "b,ja,.6")), "b")
+    assert answers.confidence.tolist() == [0.6]
 
 
 @given(
