@@ -49,12 +49,27 @@ class Task:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Taken:
+    """What `acquire` did in its transaction."""
+
+    rows: Sequence[reviews.TaskRow] = ()
+    ordinals: Sequence[int] = ()
+    end: datetime.datetime = datetime.datetime.min
+    held: int = 0
+    other_person: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Acquired:
     """The answer to `acquire`."""
 
     tasks: tuple[Task, ...]
     done: bool
     """Whether the batch has ended: there will be no further tasks."""
+    held: int = 0
+    """Tasks that others hold, where none was left for the reviewer."""
+    other_person: int = 0
+    """Tasks that the reviewer has answered and that want another person, where none was left."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,47 +153,70 @@ class Desk:
         """The batches of all campaigns that have not ended."""
         return self._reviews.open()
 
-    def acquire(self, name: str, reviewer: str, limit: int = 1, *, contents: bool = True) -> Acquired:
+    def acquire(
+        self,
+        name: str,
+        reviewer: str,
+        limit: int = 1,
+        *,
+        tasks: Sequence[str] = (),
+        contents: bool = True,
+    ) -> Acquired:
         """Gives a reviewer up to `limit` tasks; those that the reviewer holds already come first, renewed.
+
+        Args:
+            name: of the batch.
+            reviewer: who asks.
+            limit: at most so many.
+            tasks: ids of the only tasks to give, as many as are free; none for the next in serving order.
+            contents: whether to read what is shown.
 
         Raises:
             NotFoundError: No such batch.
             InvalidInputError: No reviewer is named.
         """
-        if not reviewer.strip():
-            raise errors.InvalidInputError.of([errors.Violation("reviewer", "expected a name, got none")])
+        reviewer = policy.reviewer_name(reviewer)
         record = self._reviews.get(name)
         spec = batch.BatchSpec.from_json(record.spec)
         if not record.running:
             return Acquired(tasks=(), done=True)
         rows = self._order(record)
         limit = max(1, limit)
+        wanted = sorted({segments.position_of(task) for task in tasks} - {-1})
 
-        def body(session: reviews.Session) -> list[tuple[reviews.TaskRow, int]]:
+        def body(session: reviews.Session) -> _Taken:
             now = self._clock()
             session.expire(now)
             if not session.record.running:
-                return []
+                return _Taken()
             end = now + datetime.timedelta(seconds=spec.lease_seconds)
-            mine = [hold.position for hold in session.holds(reviewer=reviewer)][:limit]
+            mine = [hold.position for hold in session.holds(reviewer=reviewer)]
+            if tasks:
+                mine = [position for position in mine if position in wanted]
+                new = self._named_tasks(session, reviewer, [p for p in wanted if p not in mine])
+            else:
+                mine = mine[:limit]
+                new = self._new_tasks(session, rows, reviewer, limit - len(mine))
             session.renew(reviewer, mine, end)
-            fresh = [task.position for task in self._new_tasks(session, rows, reviewer, limit - len(mine))]
+            fresh = [task.position for task in new]
             session.hold(
                 reviews.HoldRow(batch=name, position=position, reviewer=reviewer, end_time=end)
                 for position in fresh
             )
             positions = sorted([*mine, *fresh])
-            tasks = session.tasks(positions)
+            if not positions:
+                held = sum(hold.reviewer != reviewer for hold in session.holds())
+                return _Taken(held=held, other_person=session.other_person_count(reviewer))
+            found = session.tasks(positions)
             others = collections.Counter(
                 hold.position for hold in session.holds(positions=positions) if hold.reviewer != reviewer
             )
-            ends.append(end)
-            return [(tasks[position], tasks[position].answers + others[position]) for position in positions]
+            ordinals = [found[position].answers + others[position] for position in positions]
+            return _Taken(rows=[found[position] for position in positions], ordinals=ordinals, end=end)
 
-        ends: list[datetime.datetime] = []
         with failpoints.around("review.acquire"):
-            held = self._reviews.change(name, body)
-        shown = self._show(spec, rows, [task for task, _ in held]) if contents else {}
+            taken = self._reviews.change(name, body)
+        shown = self._show(spec, rows, taken.rows) if contents else {}
         return Acquired(
             tasks=tuple(
                 Task(
@@ -187,16 +225,40 @@ class Desk:
                     content=shown.get(task.position),
                     machine_label=_machine_label(spec, rows, task.position),
                     ordinal=ordinal,
-                    lease_end_time=ends[-1],
+                    lease_end_time=taken.end,
                 )
-                for task, ordinal in held
+                for task, ordinal in zip(taken.rows, taken.ordinals, strict=True)
             ),
-            done=not held and self._is_over(name),
+            done=not taken.rows and self._is_over(name),
+            held=taken.held,
+            other_person=taken.other_person,
         )
 
     def _is_over(self, name: str) -> bool:
         progress = self.progress(name)
         return progress.complete or not progress.record.running
+
+    def _named_tasks(
+        self, session: reviews.Session, reviewer: str, positions: Sequence[int]
+    ) -> Sequence[reviews.TaskRow]:
+        """Of these, which have been put before people, those that the reviewer may take now."""
+        record = session.record
+        room = record.label_cap - record.label_count - len(session.holds())
+        held = collections.Counter(hold.position for hold in session.holds(positions=positions))
+        answers = session.current_answers(positions)
+        free = [
+            task
+            for task in session.tasks(positions).values()
+            if task.missing > held[task.position]
+            and all(answer.reviewer != reviewer for answer in answers.get(task.position, []))
+        ]
+        return policy.choose(
+            untouched=[task for task in free if not task.answers and not held[task.position]],
+            extras=[task for task in free if task.answers or held[task.position]],
+            limit=len(positions),
+            label_room=room,
+            untouched_count=record.item_count - record.answered_count - session.held_untouched_count(),
+        )
 
     def _new_tasks(
         self, session: reviews.Session, rows: pa.Table, reviewer: str, limit: int
@@ -244,6 +306,7 @@ class Desk:
         Raises:
             NotFoundError: No such batch.
         """
+        reviewer = policy.reviewer_name(reviewer)
         record = self._reviews.get(name)
         spec = batch.BatchSpec.from_json(record.spec)
         rows = self._order(record)
@@ -259,6 +322,7 @@ class Desk:
 
     def release(self, name: str, reviewer: str, tasks: Sequence[str] = ()) -> int:
         """Gives tasks back before their lease ends, all when none are named; how many there were."""
+        reviewer = policy.reviewer_name(reviewer)
         positions = [segments.position_of(task) for task in tasks] or None
         return self._reviews.change(name, lambda session: session.release(reviewer, positions))
 

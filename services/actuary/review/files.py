@@ -1,8 +1,10 @@
 """Tasks and answers as files, for reviewers who work in a spreadsheet or a tool of their own: CSV and JSONL.
 
-A file of tasks has the columns `task`, `item_id`, `text`, `question`, `image`, `machine_label`, `label` and
-`cannot_tell`; people fill in the last two and give the file back. `image` is the path of a file beside it.
-Ids and labels stay text whatever they look like.
+A file of tasks has the columns `task`, `item_id`, `text`, `question`, `image`, `machine_label`, `label`,
+`cannot_tell` and `seconds`; people fill in `label` or `cannot_tell` and give the file back. `image` is the
+path of a file beside it. Ids and labels stay text whatever they look like.
+
+It speaks the messages of the review service, as any other client of it would.
 """
 
 from __future__ import annotations
@@ -11,181 +13,214 @@ import csv
 import dataclasses
 import json
 import math
+import os
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from actuary import errors
-from actuary.review import desk as desks
-from actuary.review import policy, submission
+from actuary.review import policy
+from actuary.v1 import review_service_pb2
 
 COLUMNS = ("task", "item_id", "text", "question", "image", "machine_label", "label", "cannot_tell", "seconds")
-FORMATS = ("csv", "jsonl")
+MOST_SECONDS = 86_400.0
+_DELIMITERS = ",;\t"
+"""A spreadsheet writes the one of its country."""
 _YES = frozenset({"1", "true", "yes", "x"})
 _NO = frozenset({"", "0", "false", "no"})
 _ENDINGS = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"GIF8": ".gif", b"RIFF": ".webp"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One line of a file of tasks."""
+class Filled:
+    """A row of a file of tasks that comes back."""
 
+    row: int
+    """Its number from 1, the header and blank lines not counted."""
     task: str
-    item_id: str
-    text: str | None = None
-    question: str | None = None
-    image: bytes | None = None
-    machine_label: str | None = None
+    reviewer: str
+    """Of its column `reviewer`; empty for whoever hands the file in."""
+    answer: review_service_pb2.Answer | None
+    """None where nobody has answered."""
 
 
-def rows_of(tasks: Iterable[desks.Task]) -> Iterator[Row]:
-    """The lines for tasks that were acquired with their contents."""
-    for task in tasks:
-        shown = task.content
-        yield Row(
-            task=task.id,
-            item_id=task.item_id,
-            text=shown.text if shown else None,
-            question=shown.question if shown else None,
-            image=shown.image if shown else None,
-            machine_label=task.machine_label,
-        )
-
-
-def write_tasks(rows: Iterable[Row], path: Path) -> int:
-    """Writes a file of tasks, `.csv` or `.jsonl`, and its images beside it; how many tasks there were."""
-    _format(path)
-    images = path.with_name(f"{path.stem}-images")
-    count = 0
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        table = csv.DictWriter(stream, COLUMNS) if _format(path) == "csv" else None
-        if table is not None:
-            table.writeheader()
-        for row in rows:
-            values: dict[str, Any] = dict.fromkeys(COLUMNS, "")
-            values.update(
-                task=row.task, item_id=row.item_id, text=row.text or "", question=row.question or ""
-            )
-            values["machine_label"] = row.machine_label or ""
-            if row.image is not None:
-                images.mkdir(exist_ok=True)
-                ending = next((e for magic, e in _ENDINGS.items() if row.image.startswith(magic)), ".bin")
-                (images / f"{row.task.rpartition('/')[2]}{ending}").write_bytes(row.image)
-                values["image"] = f"{images.name}/{row.task.rpartition('/')[2]}{ending}"
-            if table is not None:
-                table.writerow(values)
-            else:
-                stream.write(json.dumps(values, ensure_ascii=False) + "\n")
-            count += 1
-    return count
-
-
-def read_answers(path: Path, classes: Sequence[str]) -> tuple[submission.Answer, ...]:
-    """Reads the answers of a file of tasks; lines without a label and without `cannot_tell` are left out.
+def check_target(path: Path) -> None:
+    """Makes sure that a file of tasks can be written, before anybody takes tasks for it.
 
     Raises:
-        InvalidInputError: The file or some of its lines are wrong; all lines are named at once.
+        InvalidInputError: another ending, or no file can be made there.
+        AlreadyExistsError: the file is there: somebody's answers may be in it.
+    """
+    _format(path)
+    if path.exists():
+        raise errors.AlreadyExistsError(f"{path} exists, perhaps with answers in it: name another file")
+    beside = _beside(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.touch()
+        beside.unlink()
+    except OSError as error:
+        raise errors.InvalidInputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def write_tasks(tasks: Iterable[review_service_pb2.ReviewTask], path: Path) -> None:
+    """Writes a file of tasks, `.csv` or `.jsonl`, whole or not at all; its images go into a folder beside it.
+
+    Raises:
+        ExhaustedError: there is no room, or the file cannot be written any more.
+    """
+    form, beside = _format(path), _beside(path)
+    try:
+        with beside.open("x", encoding="utf-8", newline="") as stream:
+            table = csv.DictWriter(stream, COLUMNS) if form == "csv" else None
+            if table is not None:
+                table.writeheader()
+            for task in tasks:
+                values = _values(task, path)
+                if table is not None:
+                    table.writerow(values)
+                else:
+                    stream.write(json.dumps(values, ensure_ascii=False) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise errors.ExhaustedError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def read(path: Path, classes: Sequence[str]) -> list[Filled]:
+    """Reads a file of tasks that people have filled in.
+
+    Raises:
+        InvalidInputError: the file or some of its rows are wrong; all of them are named at once.
     """
     violations: list[errors.Violation] = []
-    answers: list[submission.Answer] = []
-    reader = _read_csv if _format(path) == "csv" else _read_jsonl
-    for line, values in reader(path):
-        where = f"{path.name}:{line}"
-        if isinstance(values, str):
-            violations.append(errors.Violation(where, values))
-            continue
-        problem, answer = _answer(values, classes)
-        if problem:
-            violations.append(errors.Violation(where, problem))
-        elif answer is not None:
-            answers.append(answer)
-    if violations:
-        raise errors.InvalidInputError.of(violations)
-    return tuple(answers)
-
-
-def _answer(values: dict[str, str], classes: Sequence[str]) -> tuple[str, submission.Answer | None]:
-    task, label = values.get("task", "").strip(), values.get("label", "")
-    cannot = values.get("cannot_tell", "").strip().lower()
-    label = label if label in classes else label.strip()
-    if cannot not in _YES | _NO:
-        return f"cannot_tell: expected yes or nothing, got {cannot!r}", None
-    if not task:
-        return "task: expected the id of a task, got nothing", None
-    if not label and cannot in _NO:
-        return "", None
-    if label and cannot in _YES:
-        return f"expected a label or cannot_tell, got both (label {label!r})", None
-    wrong = policy.check_label(label or None, classes)
-    if wrong is not None:
-        return wrong.message, None
+    filled: list[Filled] = []
     try:
-        seconds = float(values.get("seconds") or 0)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds <= 86400:
-        return f"seconds: expected [0, 86400], got {values.get('seconds')!r}", None
-    return "", submission.Answer(task=task, label=label or None, seconds=seconds)
-
-
-def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, str] | str]]:
-    with _open(path) as stream:
-        try:
-            table = csv.DictReader(stream, strict=True)
-            _check_columns(path, table.fieldnames or ())
-            for values in table:
-                if None in values or None in values.values():
-                    yield (
-                        table.line_num,
-                        f"expected {len(table.fieldnames or ())} columns, got another number",
-                    )
+        with path.open(encoding="utf-8-sig", newline="") as stream:  # spreadsheets write a byte order mark
+            rows = _csv_rows(path, stream) if _format(path) == "csv" else _jsonl_rows(stream)
+            for number, values in rows:
+                problem = values if isinstance(values, str) else _problem(values, classes)
+                if problem or isinstance(values, str):
+                    violations.append(errors.Violation(f"{path}, row {number}", str(problem)))
                 else:
-                    yield table.line_num, values
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise errors.InvalidInputError(f"{path}: expected CSV in UTF-8: {error}") from error
-
-
-def _read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, str] | str]]:
-    with _open(path) as stream:
-        try:
-            for line, text in enumerate(stream, start=1):
-                if not text.strip():
-                    continue
-                try:
-                    document = json.loads(text)
-                except ValueError as error:
-                    yield line, f"expected a JSON object: {error}"
-                    continue
-                if not isinstance(document, dict) or not {"task", "label"} <= set(document):
-                    yield line, "expected a JSON object with the keys task and label"
-                    continue
-                yield line, {name: _as_text(value) for name, value in document.items()}
-        except UnicodeDecodeError as error:
-            raise errors.InvalidInputError(f"{path}: expected JSONL in UTF-8: {error}") from error
-
-
-def _as_text(value: Any) -> str:
-    return "" if value is None else str(value)
-
-
-def _open(path: Path) -> Any:
-    try:
-        return path.open(encoding="utf-8-sig", newline="")
+                    filled.append(_filled(number, values, classes))
+    except UnicodeDecodeError as error:
+        message = f"{path}: expected UTF-8, got byte {error.object[error.start]:#04x}: save it as UTF-8"
+        raise errors.InvalidInputError(message) from error
+    except csv.Error as error:
+        raise errors.InvalidInputError(f"{path}: expected CSV: {error}") from error
     except OSError as error:
         raise errors.InvalidInputError(f"{path}: cannot be read: {error.strerror}") from error
+    if violations:
+        raise errors.InvalidInputError.of(violations)
+    if not filled:
+        raise errors.InvalidInputError(f"{path}: expected rows of tasks, got none")
+    return filled
 
 
-def _check_columns(path: Path, names: Sequence[str]) -> None:
+def _problem(values: dict[str, str], classes: Sequence[str]) -> str:
+    """What is wrong with a row; empty when nothing is."""
+    cannot = values.get("cannot_tell", "").strip().lower()
+    label = _label(values, classes)
+    if not values.get("task", "").strip():
+        return "task: expected the name of a task as it was exported, got nothing"
+    if cannot not in _YES | _NO:
+        return f"cannot_tell: expected yes or nothing, got {cannot!r}"
+    if label and cannot in _YES:
+        return f"expected a label or cannot_tell, got both (label {label!r}): empty one of them"
+    wrong = policy.check_label(label or None, classes)
+    if wrong is not None:
+        return wrong.message
+    if not 0 <= _seconds(values) <= MOST_SECONDS:
+        return f"seconds: expected a number in [0, {MOST_SECONDS:.0f}], got {values['seconds']!r}"
+    return ""
+
+
+def _filled(number: int, values: dict[str, str], classes: Sequence[str]) -> Filled:
+    task, label = values["task"].strip(), _label(values, classes)
+    cannot_tell = values.get("cannot_tell", "").strip().lower() in _YES
+    answer = None
+    if label or cannot_tell:
+        answer = review_service_pb2.Answer(
+            task=task, label=label, cannot_tell=cannot_tell, seconds=_seconds(values)
+        )
+    return Filled(row=number, task=task, reviewer=values.get("reviewer", "").strip(), answer=answer)
+
+
+def _label(values: dict[str, str], classes: Sequence[str]) -> str:
+    label = values.get("label", "")
+    return label if label in classes else label.strip()
+
+
+def _seconds(values: dict[str, str]) -> float:
+    try:
+        return float(values.get("seconds", "").strip() or 0)
+    except ValueError:
+        return math.nan
+
+
+def _csv_rows(path: Path, stream: TextIO) -> Iterator[tuple[int, dict[str, str] | str]]:
+    header = stream.readline()
+    delimiter = max(_DELIMITERS, key=header.count)
+    names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter, strict=True), [])]
     lacking = [name for name in ("task", "label") if name not in names]
     if lacking:
         raise errors.InvalidInputError(
             f"{path}: expected the columns task and label; {', '.join(lacking)} is missing (there are "
             f"{', '.join(names) or 'none'})"
         )
+    rows = (row for row in csv.reader(stream, delimiter=delimiter, strict=True) if row)
+    for number, row in enumerate(rows, start=1):
+        if len(row) == len(names):
+            yield number, dict(zip(names, row, strict=True))
+        else:
+            yield (
+                number,
+                f"expected {len(names)} columns, got {len(row)}: quote a field that holds {delimiter!r}",
+            )
+
+
+def _jsonl_rows(stream: TextIO) -> Iterator[tuple[int, dict[str, str] | str]]:
+    for number, text in enumerate((line for line in stream if line.strip()), start=1):
+        try:
+            document = json.loads(text)
+        except ValueError as error:
+            yield number, f"expected a JSON object: {error}"
+            continue
+        if not isinstance(document, dict) or not {"task", "label"} <= set(document):
+            yield number, "expected a JSON object with the keys task and label"
+            continue
+        yield number, {name: "" if value is None else str(value) for name, value in document.items()}
+
+
+def _values(task: review_service_pb2.ReviewTask, path: Path) -> dict[str, Any]:
+    values: dict[str, Any] = dict.fromkeys(COLUMNS, "")
+    values.update(
+        task=task.name,
+        item_id=task.item_id,
+        text=task.text,
+        question=task.question,
+        machine_label=task.machine_label,
+    )
+    if task.image:
+        folder = path.with_suffix(".images")
+        folder.mkdir(exist_ok=True)
+        ending = next((e for magic, e in _ENDINGS.items() if task.image.startswith(magic)), ".img")
+        file = folder / f"{task.name.rpartition('/')[2]}{ending}"
+        file.write_bytes(task.image)
+        values["image"] = f"{folder.name}/{file.name}"
+    return values
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
 
 
 def _format(path: Path) -> str:
     ending = path.suffix.lower().removeprefix(".")
-    if ending not in FORMATS:
-        raise errors.InvalidInputError(f"{path}: expected a file that ends in .csv or .jsonl")
+    if ending not in ("csv", "jsonl"):
+        raise errors.InvalidInputError(f"{path}: expected a name that ends in .csv or .jsonl")
     return ending

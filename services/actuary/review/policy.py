@@ -12,6 +12,7 @@ import dataclasses
 import datetime
 import difflib
 import itertools
+import unicodedata
 from collections.abc import Sequence
 
 from actuary import errors
@@ -33,6 +34,24 @@ class Resolution:
     """Share of the answers that gave the label; 0 without one."""
     method: str
     """`single`, `majority`, `adjudicated` or `unresolved`."""
+
+
+def reviewer_name(name: str) -> str:
+    """The name under which a person's answers are kept: one person has one, however it was typed.
+
+    >>> reviewer_name(" Zoe\u0301 ") == "Zo\u00e9"
+    True
+
+    Raises:
+        InvalidInputError: No name, or one that does not print.
+    """
+    kept = unicodedata.normalize("NFC", name).strip()
+    if not kept:
+        raise errors.InvalidInputError.of([errors.Violation("reviewer", "expected a name, got none")])
+    if not kept.isprintable():
+        description = f"expected a name without control characters, got {name!r}"
+        raise errors.InvalidInputError.of([errors.Violation("reviewer", description)])
+    return kept
 
 
 def shows_label(stratum: str, *, blind: bool, show: bool) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable
 
 import grpc
 from google.protobuf import duration_pb2
@@ -85,13 +86,16 @@ class ReviewServicer(review_service_pb2_grpc.ReviewServiceServicer):
     ) -> review_service_pb2.AcquireTasksResponse:
         """Gives a reviewer tasks."""
         names.parse_child(request.name, names.BATCHES)
-        acquired = self._desk.acquire(request.name, request.reviewer, request.max_tasks or 1)
+        tasks = _task_ids(request.tasks, request.name, "tasks[{}]")
+        acquired = self._desk.acquire(request.name, request.reviewer, request.max_tasks or 1, tasks=tasks)
         spec = self._desk.spec(request.name)
         return review_service_pb2.AcquireTasksResponse(
             tasks=[_task(request.name, task) for task in acquired.tasks],
             task=_question(spec),
             instructions=spec.instructions,
             done=acquired.done,
+            held_count=acquired.held,
+            other_person_count=acquired.other_person,
         )
 
     def SubmitAnswers(  # noqa: N802
@@ -100,16 +104,15 @@ class ReviewServicer(review_service_pb2_grpc.ReviewServiceServicer):
         """Takes answers, each on its own."""
         names.parse_child(request.name, names.BATCHES)
         _check_answers(request)
+        tasks = _task_ids((a.task for a in request.answers), request.name, "answers[{}].task")
         answers = [
             desks.Answer(
-                task=answer.task.rsplit("/tasks/", 1)[-1],
-                label=None if answer.cannot_tell else answer.label,
-                seconds=answer.seconds,
+                task=task, label=None if answer.cannot_tell else answer.label, seconds=answer.seconds
             )
-            for answer in request.answers
+            for task, answer in zip(tasks, request.answers, strict=True)
         ]
         results = self._desk.submit(request.name, request.reviewer, answers)
-        seconds = sum(a.seconds for a, r in zip(answers, results, strict=True) if r.accepted)
+        seconds = sum(a.seconds for a, r in zip(answers, results, strict=True) if r.fresh)
         metrics.HUMAN_SECONDS.inc(seconds)
         return review_service_pb2.SubmitAnswersResponse(
             results=[
@@ -127,7 +130,7 @@ class ReviewServicer(review_service_pb2_grpc.ReviewServiceServicer):
     ) -> review_service_pb2.ReleaseTasksResponse:
         """Takes tasks back."""
         names.parse_child(request.name, names.BATCHES)
-        tasks = [task.rsplit("/tasks/", 1)[-1] for task in request.tasks]
+        tasks = _task_ids(request.tasks, request.name, "tasks[{}]")
         self._desk.release(request.name, request.reviewer, tasks)
         return review_service_pb2.ReleaseTasksResponse()
 
@@ -196,16 +199,31 @@ def _spec(
     )
 
 
+def _task_ids(tasks: Iterable[str], batch: str, field: str) -> list[str]:
+    """The ids of tasks by their names, all of which have to be the batch's; `field` is where they stand."""
+    found, ids = [], []
+    for place, task in enumerate(tasks):
+        where = field.format(place)
+        parent, task_id = names.parse_task(task, where)
+        ids.append(task_id)
+        if parent != batch:
+            description = f"expected a task of {batch}, got {task}: it is not yours here"
+            found.append(errors.Violation(where, description))
+    if found:
+        raise errors.InvalidInputError.of(found)
+    return ids
+
+
 def _check_answers(request: review_service_pb2.SubmitAnswersRequest) -> None:
-    """Refuses answers that name another batch's task, or that say two things."""
-    found = []
-    for place, answer in enumerate(request.answers):
-        if names.parse_task(answer.task, f"answers[{place}].task")[0] != request.name:
-            description = f"expected a task of {request.name}, got {answer.task}: it is not yours here"
-            found.append(errors.Violation(f"answers[{place}].task", description))
-        if answer.cannot_tell and answer.label:
-            description = f"expected a label or cannot_tell, got both ({answer.label!r}): send one of them"
-            found.append(errors.Violation(f"answers[{place}].label", description))
+    """Refuses answers that say two things."""
+    found = [
+        errors.Violation(
+            f"answers[{place}].label",
+            f"expected a label or cannot_tell, got both ({answer.label!r}): send one of them",
+        )
+        for place, answer in enumerate(request.answers)
+        if answer.cannot_tell and answer.label
+    ]
     if found:
         raise errors.InvalidInputError.of(found)
 

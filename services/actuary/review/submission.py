@@ -34,6 +34,8 @@ class Result:
     task: str
     error: errors.ActuaryError | None = None
     """Why it was refused; None when it counts."""
+    fresh: bool = False
+    """Whether it changed something: the same answer, sent again, does not."""
 
     @property
     def accepted(self) -> bool:
@@ -70,7 +72,7 @@ class Submission:
 
     def take(self, answers: Sequence[Answer]) -> tuple[Result, ...]:
         """Takes the answers and writes what they change."""
-        results = tuple(Result(task=answer.task, error=self._take(answer)) for answer in answers)
+        results = tuple(self._result(answer) for answer in answers)
         if self._added:
             session, record = self._session, self._session.record
             session.add_answers(self._added)
@@ -82,6 +84,11 @@ class Submission:
                 answered_count=record.answered_count + self._first,
             )
         return results
+
+    def _result(self, answer: Answer) -> Result:
+        before = len(self._added)
+        error = self._take(answer)
+        return Result(task=answer.task, error=error, fresh=len(self._added) > before)
 
     def _take(self, answer: Answer) -> errors.ActuaryError | None:
         wrong = policy.check_label(answer.label, self._spec.class_names)

@@ -229,12 +229,7 @@ class Session:
 
     def extras(self, reviewer: str, limit: int) -> list[TaskRow]:
         """Tasks that want one more answer than they have and are held for, from somebody new."""
-        table, answers, holds = tables.review_tasks, tables.review_answers, tables.review_holds
-        answered = sa.exists().where(
-            answers.c.batch == table.c.batch,
-            answers.c.position == table.c.position,
-            answers.c.reviewer == reviewer,
-        )
+        table, holds = tables.review_tasks, tables.review_holds
         held = sa.exists().where(
             holds.c.batch == table.c.batch, holds.c.position == table.c.position, holds.c.reviewer == reviewer
         )
@@ -242,10 +237,21 @@ class Session:
             table.c.open.is_(True),
             table.c.missing > _holders(),
             sa.or_(table.c.answers > 0, _holders() > 0),
-            sa.not_(answered),
+            sa.not_(_answered_by(reviewer)),
             sa.not_(held),
         )
         return self._tasks(wanted, limit)
+
+    def other_person_count(self, reviewer: str) -> int:
+        """Tasks that want an answer of somebody else than `reviewer`, who has given theirs."""
+        table = tables.review_tasks
+        wanted = sa.and_(
+            table.c.batch == self.record.name,
+            table.c.open.is_(True),
+            table.c.missing > _holders(),
+            _answered_by(reviewer),
+        )
+        return int(self._connection.execute(sa.select(sa.func.count()).where(wanted)).scalar_one())
 
     def open_task_count(self) -> int:
         """Tasks that want further answers, held ones included."""
@@ -347,6 +353,15 @@ class Session:
         table = tables.review_holds
         held = sa.and_(table.c.batch == self.record.name, table.c.reviewer == reviewer)
         return held if positions is None else sa.and_(held, table.c.position.in_(positions))
+
+
+def _answered_by(reviewer: str) -> sa.Exists:
+    tasks, answers = tables.review_tasks, tables.review_answers
+    return sa.exists().where(
+        answers.c.batch == tasks.c.batch,
+        answers.c.position == tasks.c.position,
+        answers.c.reviewer == reviewer,
+    )
 
 
 def _holders() -> sa.ScalarSelect[int]:

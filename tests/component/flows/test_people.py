@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 import time
@@ -233,8 +234,36 @@ def test_a_file_that_took_longer_than_its_lease_still_counts(served):
     served.cli("review", "export", "slow-people", file, "--as", "ada", "--limit", 10)
     fill(file, {item.item_id: item.gold for item in content})
     newcomer.wait_for(lambda: not _held(served, "slow-people"), "the leases to end")
-    assert "10 answers accepted" in served.cli("review", "import", "slow-people", file, "--as", "ada").stdout
+    # bob takes the first of them meanwhile, and keeps them, and ada takes none that the file does not list
+    other = served.shell.folder / "slow-bob.csv"
+    served.cli("review", "export", "slow-people", other, "--as", "bob", "--limit", 3)
+    fill(other, {item.item_id: item.gold for item in content})
+    said = served.cli("review", "import", "slow-people", file, "--as", "ada", code=1)
+    assert "7 answers accepted, 3 refused" in said.stdout
+    assert said.stderr.count("somebody else holds it") == 3
+    assert _held(served, "slow-people") <= 3
+    assert "3 answers accepted" in served.cli("review", "import", "slow-people", other, "--as", "bob").stdout
     served.cli("cancel", "slow-people")
+
+
+def test_a_lone_reviewer_is_told_that_another_person_is_wanted(served):
+    content = newcomer.items(40)
+    form = newcomer.campaign(
+        review={"double_share": 0.5}, budget={"human_labels": 40}, sampling={"pilot_items": 20}
+    )
+    served.client.create(newcomer.make(served.shell.folder / "alone", form, content))
+    served.until("alone", "WAITING_FOR_PEOPLE")
+    file = served.shell.folder / "alone.csv"
+    served.cli("review", "export", "alone", file, "--as", "ada")
+    rows = fill(file, {item.item_id: item.gold for item in content})
+    served.cli("review", "import", "alone", file, "--as", "ada")
+    again = served.cli("review", "export", "alone", served.shell.folder / "none.csv", "--as", "ada").stdout
+    assert 10 < len(rows) < 20
+    assert re.search(r"no task for ada: \d tasks that you have answered want another person", again)
+    assert "actuary review close" in again
+    served.cli("review", "close", "alone")
+    newcomer.wait_for(lambda: served.client.get("alone").wave == 1, "the pilot's end")
+    served.cli("cancel", "alone")
 
 
 def _held(served, campaign):

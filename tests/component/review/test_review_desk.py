@@ -82,6 +82,53 @@ def test_a_lease_that_ended_comes_back_to_the_others_and_an_answer_to_it_is_refu
     assert used(desk) == 1
 
 
+def test_tasks_can_be_taken_by_name_as_far_as_they_are_free(opened, clock):
+    desk = opened(6, lease_seconds=60)
+    mine = [task.id for task in desk.acquire(BATCH, "a", 3).tasks]
+    desk.submit(BATCH, "a", [desks.Answer(task=mine[0], label="cat")])
+    clock.advance(61)
+    theirs = [task.id for task in desk.acquire(BATCH, "b", 1).tasks]
+    assert theirs == [mine[1]]
+    taken = desk.acquire(BATCH, "a", tasks=[*mine, "000000005", "no task"])
+    assert [task.id for task in taken.tasks] == [mine[2]]
+    assert [task.id for task in desk.acquire(BATCH, "a", tasks=[mine[2]]).tasks] == [mine[2]]  # and again
+    assert all(r.accepted for r in desk.submit(BATCH, "a", [desks.Answer(task=mine[2], label="cat")]))
+    assert desk.acquire(BATCH, "a", tasks=mine).tasks == ()
+
+
+def test_by_name_no_label_is_taken_that_the_cap_cannot_pay(opened, clock):
+    desk = opened([Item(f"{n}", wanted=2, rank=n) for n in range(3)], label_cap=3, lease_seconds=60)
+    names = [task.id for task in desk.acquire(BATCH, "a", 3).tasks]
+    assert desk.acquire(BATCH, "b", tasks=names).tasks == ()
+    clock.advance(61)
+    assert [task.id for task in desk.acquire(BATCH, "b", tasks=names[:2]).tasks] == names[:2]
+    assert [task.id for task in desk.acquire(BATCH, "a", tasks=names).tasks] == names[2:]
+
+
+def test_who_gets_no_task_is_told_what_it_waits_for(opened):
+    desk = opened([Item("double", wanted=2, rank=1), Item("plain", rank=2)])
+    first, second = desk.acquire(BATCH, "a", 2).tasks
+    waiting = desk.acquire(BATCH, "b", 2)
+    assert [task.item_id for task in waiting.tasks] == ["double"]
+    desk.release(BATCH, "b")
+    answers = [desks.Answer(task=first.id, label="cat"), desks.Answer(task=second.id, label=None)]
+    desk.submit(BATCH, "a", answers)
+    alone = desk.acquire(BATCH, "a", 1)
+    assert (alone.tasks, alone.done, alone.held, alone.other_person) == ((), False, 0, 2)
+    desk.acquire(BATCH, "b", 1)
+    alone = desk.acquire(BATCH, "a", 1)
+    assert (alone.held, alone.other_person) == (1, 1)
+
+
+def test_one_person_has_one_name_however_it_is_typed(opened):
+    desk = opened(2)
+    task = desk.acquire(BATCH, " Zoe\u0301 ", 1).tasks[0]
+    assert desk.acquire(BATCH, "Zo\u00e9", 1).tasks[0].id == task.id
+    assert desk.submit(BATCH, "Zo\u00e9\n", [desks.Answer(task=task.id, label="cat")])[0].accepted
+    with pytest.raises(errors.InvalidInputError, match="without control characters"):
+        desk.acquire(BATCH, "a\x1b[2Jb")
+
+
 def test_a_released_task_comes_back(opened):
     desk = opened(2)
     (task,) = take(desk, "a")
@@ -99,6 +146,15 @@ def test_an_answer_that_is_sent_twice_counts_once(opened):
     assert [result.accepted for result in desk.submit(BATCH, "a", twice)] == [True, True]
     assert give(desk, "a", task) is None
     assert used(desk) == desk.get(BATCH).sequence == 1
+
+
+def test_only_what_changes_something_is_fresh(opened):
+    desk = opened(1)
+    task = desk.acquire(BATCH, "a").tasks[0].id
+    cat, dog = (desks.Answer(task=task, label=label, seconds=3) for label in ("cat", "dog"))
+    assert [desk.submit(BATCH, "a", [answer])[0].fresh for answer in (cat, cat, dog, dog)] == [
+        True, False, True, False,
+    ]  # fmt: skip
 
 
 def test_an_answer_that_is_sent_by_many_threads_at_once_counts_once(opened, together):

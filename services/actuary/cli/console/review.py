@@ -16,7 +16,7 @@ import rich.console
 import rich.rule
 import rich.text
 
-from actuary.cli.console import pictures
+from actuary.cli.console import pictures, words
 from actuary.v1 import campaign_pb2, review_service_pb2
 
 CANNOT_TELL, BACK, QUIT = "?", "b", "q"
@@ -118,11 +118,7 @@ def loop(
         while True:
             response = acquire()
             if not response.tasks:
-                console.print(
-                    "All done: no task is left."
-                    if response.done
-                    else "No task is free now: others hold them."
-                )
+                console.print(f"No task for you now: {words.nothing_left(response)}.", markup=False)
                 break
             if not told:
                 _instructions(response, console)
@@ -140,9 +136,9 @@ def loop(
             previous = task
     except KeyboardInterrupt:
         console.print()
-    release()
-    plural = "" if len(answered) == 1 else "s"
-    console.print(f"{len(answered)} task{plural} answered. Thank you.")
+    finally:
+        release()
+    console.print(f"{words.counted(len(answered), 'task')} answered. Thank you.")
     return len(answered)
 
 
@@ -174,14 +170,13 @@ def _timed(
 
 def _instructions(response: review_service_pb2.AcquireTasksResponse, console: rich.console.Console) -> None:
     console.print()
-    console.print(response.task.instruction.strip(), style="bold", markup=False)
+    console.print(printable(response.task.instruction.strip()), style="bold", markup=False)
     if response.instructions.strip():
-        console.print(response.instructions.strip(), markup=False)
+        console.print(printable(response.instructions.strip()), markup=False)
     for each in response.task.classes:
         if each.description:
-            console.print(
-                rich.text.Text.assemble("  ", (each.name, "bold"), "  ", (each.description, _QUIET))
-            )
+            name, description = printable(each.name), printable(each.description)
+            console.print(rich.text.Text.assemble("  ", (name, "bold"), "  ", (description, _QUIET)))
 
 
 def _show(task: review_service_pb2.ReviewTask, console: rich.console.Console) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import urllib.parse
 
 from actuary.report import formats
-from actuary.v1 import campaign_pb2
+from actuary.v1 import campaign_pb2, review_service_pb2
 
 _NEXT = {
     campaign_pb2.Campaign.WAITING_FOR_PEOPLE: (
         "answer tasks, in another terminal: actuary review {id}{at} --as YOUR-NAME",
         "or through a file: actuary review export {id} tasks.csv{at} --as YOUR-NAME",
-        "or stop here with what is answered: actuary review close {id}{at}",
+        "or go on with what is answered: actuary review close {id}{at}",
     ),
     campaign_pb2.Campaign.WAITING_FOR_APPROVAL: (
         "see what any budget would buy: actuary quote {id}{at}",
@@ -76,6 +76,27 @@ def next_steps(campaign: campaign_pb2.Campaign, at: str = "") -> list[str]:
     """
     option = f" {at}" if at else ""
     return [line.format(id=identifier(campaign), at=option) for line in _NEXT.get(campaign.state, ())]
+
+
+def nothing_left(response: review_service_pb2.AcquireTasksResponse) -> str:
+    """Says why a reviewer gets no task, and what can be done."""
+    if response.done:
+        return "no task is left, all is answered"
+    parts = []
+    if response.held_count:
+        parts.append(f"others hold {counted(response.held_count, 'task')}; what they give back comes to you")
+    if response.other_person_count:
+        parts.append(
+            f"{counted(response.other_person_count, 'task')} that you have answered want another person, as "
+            "two are to label them (review.double_share) or you could not tell: let somebody else answer "
+            "(--as THEIR-NAME), or go on without: actuary review close"
+        )
+    return "; ".join(parts) or "what is left may only be answered once other answers are in"
+
+
+def counted(number: int, thing: str) -> str:
+    """Writes a number of things."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def location(uri: str) -> str:
