@@ -101,29 +101,47 @@ def budgeted(spec: Spec, items: int) -> Budgeted:
         spec.human_labels if spec.human_labels is not None else math.floor((spec.human_share or 0) * items)
     )
     violations = []
-    if labels > items * (1 + spec.double_share) + 1e-9:
+    field = "budget.human_labels" if spec.human_labels is not None else "budget.human_share"
+    most = math.floor(items * (1 + spec.double_share) + 1e-9)
+    if labels > most:
         description = (
             f"expected at most the {items} items to label, got {labels}; lower it or bring more items"
         )
-        violations.append(errors.Violation("budget.human_labels", description))
-    field = "budget.human_labels" if spec.human_labels is not None else "budget.human_share"
+        violations.append(errors.Violation(field, description))
+    fitting = min(labels, most)  # so that all that has to change is said at once
     default = min(max(labels // 2, PILOT_SMALLEST), PILOT_LARGEST)
     pilot = spec.pilot_items if spec.pilot_items is not None else min(default, max(PILOT_LEAST, labels // 2))
-    if pilot > labels:
+    if pilot > fitting:
+        set_lower = "raise it or set sampling.pilot_items lower"
         description = (
-            f"expected at least the pilot of {pilot} labels, got {labels} of {items} items; raise it or set "
+            f"expected at least the pilot of {pilot} labels, got {labels} of {items} items; {set_lower}"
         )
-        violations.append(errors.Violation(field, description + "sampling.pilot_items lower"))
-    elif spec.audit_items is not None and spec.audit_items > labels - pilot:
+        if fitting < labels:
+            field, description = "sampling.pilot_items", f"expected at most {fitting}, got {pilot}; lower it"
+        violations.append(errors.Violation(field, description))
+    elif spec.audit_items is not None and spec.audit_items > fitting - pilot:
         description = (
-            f"expected at most the {labels - pilot} labels that the pilot leaves, got {spec.audit_items}"
+            f"expected at most the {fitting - pilot} labels that the pilot leaves, got {spec.audit_items}"
         )
         violations.append(errors.Violation("sampling.audit_items", description))
+    violations += _unpaid(spec, pilot)
     if violations:
         raise errors.InvalidInputError.of(violations, reason="BUDGET_INVALID")
     left = labels - pilot
     audit = spec.audit_items if spec.audit_items is not None else round(AUDIT_SHARE * left)
     return Budgeted(items=items, labels=labels, pilot=pilot, audit=audit)
+
+
+def _unpaid(spec: Spec, pilot: int) -> list[errors.Violation]:
+    """Whether the money pays the labels of the pilot, without which nothing can be quoted."""
+    needed = pilot * spec.human_label_micros
+    if spec.money_micros is None or spec.money_micros >= needed:
+        return []
+    description = (
+        f"expected at least {needed}, which the pilot's {pilot} labels cost at {spec.human_label_micros} "
+        f"each, got {spec.money_micros}; raise it or set sampling.pilot_items lower"
+    )
+    return [errors.Violation("budget.money_micros", description)]
 
 
 def check(spec: Spec) -> None:
@@ -152,6 +170,7 @@ def violations(spec: Spec) -> list[errors.Violation]:
     if spec.human_labels is not None and spec.human_labels < pilot:
         description = f"expected at least the pilot of {pilot} labels, got {spec.human_labels}; raise it"
         found.append(errors.Violation("budget.human_labels", description))
+    found += _unpaid(spec, pilot)
     for path, model in _models(message):
         if not {*model.get("prices", {})} - {"compute_seconds_limit"}:
             description = (

@@ -28,6 +28,10 @@ _STATES = {
 }
 
 
+_LEAST_PILOT = 2
+"""Items of the pilot without which nothing has a variance."""
+
+
 class ReviewServicer(review_service_pb2_grpc.ReviewServiceServicer):
     """Serves `actuary.v1.ReviewService`."""
 
@@ -79,6 +83,15 @@ class ReviewServicer(review_service_pb2_grpc.ReviewServiceServicer):
     ) -> review_batch_pb2.ReviewBatch:
         """Ends a batch early with what there is."""
         names.parse_child(request.name, names.BATCHES)
+        record = self._desk.get(request.name)
+        least = min(_LEAST_PILOT, record.item_count)
+        if record.running and record.spec["wave"] == 0 and record.answered_count < least:
+            raise errors.PreconditionError(
+                f"{request.name} is the pilot: expected answers to {least} items at least, got "
+                f"{record.answered_count}. Nothing can be estimated from fewer: answer some, better 25, "
+                "or cancel the campaign.",
+                reason="NO_PILOT",
+            )
         return self._message(self._desk.close(request.name))
 
     def AcquireTasks(  # noqa: N802

@@ -50,7 +50,11 @@ def quote_points(
     """
     n = model.items
     if n == 0:
-        message = "the pilot has no labelled item with a machine label: nothing can be quoted from it"
+        message = (
+            "no item of the pilot has both a label that people agree on and a machine label: nothing can be "
+            "quoted from it. Look at the answers and the annotations, mend the task or the model, and start "
+            "another campaign."
+        )
         raise errors.PreconditionError(message, reason="NO_PILOT")
     least = max(n, pilot)
     most = least + math.ceil((max(items, n) - n) * planning.labels_an_item(double_share) - 1e-9)
