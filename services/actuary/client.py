@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import hashlib
 import os
 import pathlib
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -37,6 +39,12 @@ Response = TypeVar("Response")
 
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "BUDGET_EXHAUSTED"})
 """States that only a call can end."""
+
+_FIELD = descriptor.FieldDescriptor
+_INTEGERS = frozenset(
+    {_FIELD.CPPTYPE_INT32, _FIELD.CPPTYPE_INT64, _FIELD.CPPTYPE_UINT32, _FIELD.CPPTYPE_UINT64}
+)
+_NUMBERS = _INTEGERS | {_FIELD.CPPTYPE_DOUBLE, _FIELD.CPPTYPE_FLOAT}
 
 DEFAULT_ADDRESS = "127.0.0.1:7411"
 
@@ -217,9 +225,17 @@ class Client:
 
         results = self.get(name).results
         if not results.report:
-            raise errors.PreconditionError(f"{full_name(name)} has no report yet: wait until it is done")
+            message = f"{full_name(name)} has no report yet: wait until it is done (actuary watch {name})"
+            raise errors.PreconditionError(message)
         uri, key = split(results.report)
-        location.open_store(uri).fetch(key, path)
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            location.open_store(uri).fetch(key, part)
+            part.replace(path)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise errors.InvalidInputError(f"{path}: cannot be written: {error.strerror}") from error
         return path
 
     @staticmethod
@@ -249,9 +265,9 @@ def parse(form: Mapping[str, Any]) -> campaign_pb2.Campaign:
     Raises:
         errors.InvalidInputError: fields are unknown, or one is of the wrong type; names them.
     """
-    unknown = _unknown(form, campaign_pb2.Campaign.DESCRIPTOR, "")
-    if unknown:
-        raise errors.InvalidInputError.of(unknown)
+    misread = _misread(form, campaign_pb2.Campaign.DESCRIPTOR, "")
+    if misread:
+        raise errors.InvalidInputError.of(misread)
     try:
         return json_format.ParseDict(dict(form), campaign_pb2.Campaign())
     except json_format.ParseError as error:
@@ -261,27 +277,85 @@ def parse(form: Mapping[str, Any]) -> campaign_pb2.Campaign:
         raise errors.InvalidInputError(message) from error
 
 
-def _unknown(form: Mapping[str, Any], message: descriptor.Descriptor, path: str) -> list[errors.Violation]:
-    """Fields that there are not, here and in the sections within, each with the nearest that there is."""
+def _misread(form: Mapping[str, Any], message: descriptor.Descriptor, path: str) -> list[errors.Violation]:
+    """What is no field, here and in the sections within, or no value of its field."""
     fields = {spelling: field for field in message.fields for spelling in (field.name, field.json_name)}
     found = []
     for name, value in form.items():
-        here = f"{path}{name}"
         field = fields.get(str(name))
         if field is None:
-            names = validation.inputs_of(message)
-            near = validation.nearest(str(name), names)
-            hint = f"did you mean {near}?" if near else f"there are {', '.join(names)}"
-            found.append(
-                errors.Violation(here, f"expected a field of campaign.yaml, got an unknown one: {hint}")
-            )
-        elif field.message_type is not None and not field.message_type.GetOptions().map_entry:
-            parts = value if isinstance(value, list) else [value]
-            for place, part in enumerate(parts):
-                if isinstance(part, Mapping) and field.message_type.full_name.startswith("actuary."):
-                    inside = f"{here}[{place}]." if isinstance(value, list) else f"{here}."
-                    found += _unknown(part, field.message_type, inside)
+            known = validation.inputs_of(message)
+            near = validation.nearest(str(name), known)
+            hint = f"did you mean {near}?" if near else f"there are {', '.join(known)}"
+            description = f"expected a field of campaign.yaml, got an unknown one: {hint}"
+            found.append(errors.Violation(f"{path}{name}", description))
+        elif value is not None:
+            found += _wrong(value, field, f"{path}{name}")
+    for choice in message.oneofs:
+        given = [field.name for field in choice.fields if {field.name, field.json_name} & form.keys()]
+        if len(given) > 1:
+            description = f"expected one of {', '.join(given)}, got {len(given)} of them: take the others out"
+            found.append(errors.Violation(path.rstrip("."), description))
     return found
+
+
+def _wrong(value: Any, field: descriptor.FieldDescriptor, path: str) -> list[errors.Violation]:
+    """What is wrong with the value of a field, whatever its range."""
+    kind = field.message_type
+    if kind is not None and (kind.GetOptions().map_entry or kind.full_name == "google.protobuf.Struct"):
+        return [] if isinstance(value, Mapping) else [_expected(path, "a section of names and values", value)]
+    if _is_repeated(field):
+        if not isinstance(value, list):
+            return [_expected(path, "a list", value)]
+        return [wrong for k, each in enumerate(value) for wrong in _wrong_one(each, field, f"{path}[{k}]")]
+    return _wrong_one(value, field, path)
+
+
+def _wrong_one(value: Any, field: descriptor.FieldDescriptor, path: str) -> list[errors.Violation]:
+    kind = field.message_type
+    if kind is not None and kind.full_name == "google.protobuf.Duration":
+        good = isinstance(value, str) and value.endswith("s") and _is_number(value[:-1])
+        return [] if good else [_expected(path, "seconds and an s, 600s for example", value)]
+    if kind is not None and kind.full_name.startswith("actuary."):
+        if not isinstance(value, Mapping):
+            names_of = ", ".join(validation.inputs_of(kind))
+            return [_expected(path, f"a section with fields out of {names_of}", value)]
+        return _misread(value, kind, f"{path}.")
+    if field.cpp_type == field.CPPTYPE_STRING and not isinstance(value, str):
+        return [_expected(path, "text: put it in quotes", value)]
+    if field.cpp_type == field.CPPTYPE_BOOL and not isinstance(value, bool):
+        return [_expected(path, "true or false", value)]
+    if field.cpp_type in _NUMBERS and (isinstance(value, bool) or not _is_number(value)):
+        return [_expected(path, "a number", value)]
+    if field.cpp_type in _INTEGERS and float(value) != int(float(value)):
+        return [_expected(path, "a whole number", value)]
+    return []
+
+
+def _is_repeated(field: descriptor.FieldDescriptor) -> bool:
+    return bool(field.is_repeated)
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _expected(path: str, what: str, value: Any) -> errors.Violation:
+    if isinstance(value, bool):
+        got = f"{str(value).lower()}, which YAML makes of yes, no, on, off, true and false"
+    elif isinstance(value, str):
+        got = repr(value[:80])
+    elif isinstance(value, Mapping):
+        got = "a section"
+    elif isinstance(value, list):
+        got = "a list"
+    else:
+        got = f"the {'number' if _is_number(value) else type(value).__name__} {value}"
+    return errors.Violation(path, f"expected {what}; got {got}")
 
 
 def load(path: str | pathlib.Path) -> tuple[str, dict[str, Any]]:
@@ -303,6 +377,9 @@ def load(path: str | pathlib.Path) -> tuple[str, dict[str, Any]]:
     except OSError as error:
         message = f"{file}: {error.strerror}. Expected a campaign.yaml, its folder, or a sample: digits"
         raise errors.InvalidInputError(message) from error
+    except UnicodeDecodeError as error:
+        got = f"{error.object[error.start]:#04x} at byte {error.start:,}"
+        raise errors.InvalidInputError(f"{file}: expected UTF-8, got {got}: save it as UTF-8") from error
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -317,7 +394,7 @@ def load(path: str | pathlib.Path) -> tuple[str, dict[str, Any]]:
         section = document.get(part)
         if isinstance(section, dict):
             _absolute(section.get("model"), folder)
-    return _id_of(folder.name if file.name == "campaign.yaml" else file.stem), document
+    return id_of(folder.name if file.name == "campaign.yaml" else file.stem), document
 
 
 def _as_in_file(error: errors.InvalidInputError) -> errors.InvalidInputError:
@@ -341,6 +418,15 @@ def _absolute(section: object, folder: pathlib.Path) -> None:
             section["uri"] = str(folder / uri)
 
 
-def _id_of(text: str) -> str:
+def id_of(text: str) -> str:
+    """The id of a campaign in a folder of this name; one that loses letters gets some digits, so that no two are the same.
+
+    >>> id_of("My data"), id_of("数据"), id_of("数学")
+    ('my-data', 'campaign-5440f7', 'campaign-872c1f')
+    """
+    text = unicodedata.normalize("NFC", text)
     cleaned = "".join(c if c.isascii() and c.isalnum() else "-" for c in text.lower()).strip("-")
-    return cleaned[:63].strip("-") or "campaign"
+    if len(cleaned) <= 63 and not any(c.isalnum() and not c.isascii() for c in text) and cleaned:
+        return cleaned
+    digits = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:6]
+    return f"{cleaned[:56].strip('-') or 'campaign'}-{digits}"

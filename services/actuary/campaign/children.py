@@ -44,6 +44,8 @@ class Child:
     """Human labels used, by a review batch."""
     error: Mapping[str, Any] | None = None
     phase: str = ""
+    failure: str = ""
+    """Why one item failed, with its id."""
     tokens_in: int = 0
     tokens_out: int = 0
     resource: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -150,6 +152,7 @@ def _child(resource: Any) -> Child:
         else 0,
         error=error,
         phase=progress.phase,
+        failure=progress.failure,
         tokens_in=progress.input_token_count,
         tokens_out=progress.output_token_count,
         resource={name: form[name] for name in _figures(resource) if name in form},

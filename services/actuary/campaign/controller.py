@@ -327,7 +327,12 @@ def _view(
     return policy.View(
         spec=spec,
         children={
-            key: policy.Child(state=child["state"], counts=child.get("counts", {}), error=child.get("error"))
+            key: policy.Child(
+                state=child["state"],
+                counts=child.get("counts", {}),
+                error=child.get("error"),
+                failure=child.get("failure", ""),
+            )
             for key, child in known.items()
         },
         waves=_waves(record),

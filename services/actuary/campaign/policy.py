@@ -28,6 +28,8 @@ ENDED = frozenset({BUDGET_EXHAUSTED, CANCELLED, FAILED, SUCCEEDED})
 
 OPEN = frozenset({"PENDING", "RUNNING"})
 """States of a Job that goes on."""
+DECIDE_ITEMS = ("task", "data", "seed", "execution")
+"""Fields of a campaign that decide what an import writes."""
 BROKEN = frozenset({"FAILED", "CANCELLED"})
 """States of a Job that its campaign cannot go on without."""
 
@@ -72,6 +74,8 @@ class Child:
     counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """Items by outcome."""
     error: Mapping[str, Any] | None = None
+    failure: str = ""
+    """Why one of its items failed, with the item's id."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,9 +213,7 @@ def replaceable(
     if state != FAILED or "budget" in results:
         return False
     imported = results.get("children", {}).get("import", {}).get("state") == SUCCEEDED
-    return not imported or all(
-        there.get(field) == asked.get(field) for field in ("task", "data", "seed", "execution")
-    )
+    return not imported or all(there.get(field) == asked.get(field) for field in DECIDE_ITEMS)
 
 
 def _where(graph: Sequence[Step], active: Sequence[Step], done: set[str]) -> Step:
@@ -234,9 +236,13 @@ def _failures(view: View, graph: Sequence[Step]) -> Mapping[str, Any] | None:
     share = view.spec.failed_share
     if failed <= share * view.human_labels:
         return None
+    examples = [
+        view.children[s.key].failure for s in graph if s.kind == Kind.ANNOTATE and s.key in view.children
+    ]
+    example = next((f" For example {text}." for text in examples if text), "")
     message = (
         f"{failed} items have no machine label, more than the {share:.0%} of {view.human_labels} labels that "
-        "sampling.failed_share gives them. Look at the reasons in the annotations, then resume to go on "
-        "all the same, or cancel."
+        f"sampling.failed_share gives them.{example} Resume to go on all the same, with these items first, "
+        "or cancel."
     )
     return {"code": "FAILED_PRECONDITION", "reason": "TOO_MANY_FAILED_ITEMS", "message": message}

@@ -78,7 +78,7 @@ class CampaignServicer(campaign_service_pb2_grpc.CampaignServiceServicer):
         except errors.AlreadyExistsError as error:
             there = self._campaigns.get(name)
             if not policy.replaceable(there.state, there.results, there.spec, form):
-                raise _taken(name, there.spec, form) from error
+                raise _taken(there, form) from error
             record = self._campaigns.replace(_restarted(there, record), there.version)
         self._wake()
         return self._message(record)
@@ -132,7 +132,7 @@ class CampaignServicer(campaign_service_pb2_grpc.CampaignServiceServicer):
         def change(record: campaign_state.CampaignRecord) -> Mapping[str, Any]:
             if record.control.get("approved") or record.state == policy.WAITING_FOR_APPROVAL:
                 return {"approved": True}
-            raise _not_now(record, "ApproveCampaign", "WAITING_FOR_APPROVAL; its quote comes first")
+            raise _not_now(record, "approve", "WAITING_FOR_APPROVAL; its quote comes first")
 
         return self._steer(request.name, request.etag, change)
 
@@ -143,7 +143,7 @@ class CampaignServicer(campaign_service_pb2_grpc.CampaignServiceServicer):
 
         def change(record: campaign_state.CampaignRecord) -> Mapping[str, Any]:
             if record.state in policy.ENDED:
-                raise _not_now(record, "PauseCampaign", "a state in which work goes on")
+                raise _not_now(record, "pause", "a state in which work goes on")
             return {"paused": True}
 
         return self._steer(request.name, request.etag, change)
@@ -155,7 +155,7 @@ class CampaignServicer(campaign_service_pb2_grpc.CampaignServiceServicer):
 
         def change(record: campaign_state.CampaignRecord) -> Mapping[str, Any]:
             if record.state in STEERED:
-                raise _not_now(record, "ResumeCampaign", "PAUSED or FAILED")
+                raise _not_now(record, "resume", "PAUSED or FAILED")
             changed: dict[str, Any] = {"paused": False}
             if record.error and record.error.get("reason") == "TOO_MANY_FAILED_ITEMS":
                 changed["failures_accepted"] = True
@@ -190,19 +190,21 @@ class CampaignServicer(campaign_service_pb2_grpc.CampaignServiceServicer):
             known = next((t for t in top_ups if t["request_id"] == request.request_id), None)
             if known is not None:
                 if {key: known[key] for key in add} != add:
+                    before = f"{known['human_labels']} labels, {known['money_micros']} micro-dollars"
                     message = (
-                        f"{record.name}: request_id {request.request_id!r} topped up by other amounts before"
+                        f"{record.name}: request_id {request.request_id!r} topped up by other amounts "
+                        f"before: {before}. Take another request_id to add to that."
                     )
                     raise errors.AlreadyExistsError(message)
                 return {}
             if record.state == policy.CANCELLED:
-                raise _not_now(record, "TopUpCampaign", "a campaign that was not cancelled")
+                raise _not_now(record, "top up", "a campaign that was not cancelled")
             return {"top_ups": [*top_ups, {"request_id": request.request_id, **add}]}
 
         names.parse_campaign(request.name)
         if "budget" not in self._campaigns.get(request.name).results:
             message = (
-                f"TopUpCampaign: {request.name} has not counted its items yet; try again after the import"
+                f"cannot top up {request.name}: its items are not counted yet; try again after the import"
             )
             raise errors.PreconditionError(message, reason="WRONG_STATE")
         # accepted first, then booked: by the controller too, should this process die in between
@@ -301,14 +303,22 @@ def _reopened(
 
 
 def _not_now(record: campaign_state.CampaignRecord, call: str, expected: str) -> errors.PreconditionError:
-    message = f"{call}: expected {expected}; {record.name} is {record.state}"
+    message = f"cannot {call} {record.name}: expected {expected}; it is {record.state}"
     return errors.PreconditionError(message, reason="WRONG_STATE", metadata={"state": record.state})
 
 
-def _taken(name: str, there: Mapping[str, Any], asked: Mapping[str, Any]) -> errors.AlreadyExistsError:
-    fields = sorted(key for key in {*there, *asked} if there.get(key) != asked.get(key))
+def _taken(there: campaign_state.CampaignRecord, asked: Mapping[str, Any]) -> errors.AlreadyExistsError:
+    spec = there.spec
+    fields = sorted(key for key in {*spec, *asked} if spec.get(key) != asked.get(key))
+    why = "what was asked for before is under way"
+    if there.state == policy.FAILED and "budget" not in there.results:
+        fields = [field for field in fields if field in policy.DECIDE_ITEMS]
+        why = "its items were imported with what was asked for before"
+    elif there.state in policy.ENDED:
+        why = "it has ended"
+    another = f"{names.parse_campaign(there.name)}-2"
     message = (
-        f"{name} exists with another content: {', '.join(fields)} differ. "
-        "Choose another id, or send what was sent before."
+        f"{there.name} exists with another content: {', '.join(fields)} differ, and {why}. "
+        f"Take another id (--id {another} on the command line), or send what was sent before."
     )
-    return errors.AlreadyExistsError(message, metadata={"name": name, "fields": ",".join(fields)})
+    return errors.AlreadyExistsError(message, metadata={"name": there.name, "fields": ",".join(fields)})

@@ -301,8 +301,8 @@ class Parquet:
                     rows=file.metadata.num_rows,
                     bytes=sum(file.metadata.row_group(i).total_byte_size for i in groups),
                 )
-        except pa.ArrowException:
-            return Size(rows=0, bytes=0)
+        except (pa.ArrowException, OSError):
+            return Size(rows=0, bytes=0)  # who reads the rows reports it
 
     def where(self, row: int, item_id: str) -> str:
         """File and row."""
@@ -321,7 +321,7 @@ class Parquet:
                     rows = max(1, min(rows, IMAGE_BATCH_BYTES * size.rows // max(size.bytes, 1)))
                 reader = file.iter_batches(batch_size=rows, columns=list(dict.fromkeys(names.values())))
                 yield from _numbered(self, reader, names, found)
-        except pa.ArrowException as error:
+        except (pa.ArrowException, OSError) as error:
             found.add("unreadable files", self.name, f"expected Parquet; {error}")
 
 

@@ -162,6 +162,10 @@ def violations(spec: Spec) -> list[errors.Violation]:
     names = list(spec.classes)
     for name in sorted({name for name in names if names.count(name) > 1}):
         found.append(errors.Violation("task.classes", f"expected unique names, got {name!r} twice"))
+    for place, name in enumerate(names):
+        if name != name.strip():
+            description = f"expected a name without spaces around it, got {name!r}"
+            found.append(errors.Violation(f"task.classes[{place}].name", description))
     if spec.human_labels is None and spec.human_share is None:
         found.append(
             errors.Violation("budget", "expected human_labels (a count) or human_share, got neither")

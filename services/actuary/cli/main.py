@@ -6,6 +6,7 @@ Those are imported when they run: `--help` stays quick and nothing heavy is load
 from __future__ import annotations
 
 import enum
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -67,7 +68,9 @@ class FileFormat(enum.StrEnum):
 
 @app.command()
 def run(
-    spec: Annotated[str, typer.Argument(help="campaign.yaml, a folder that holds one, or a sample: digits.")],
+    spec: Annotated[
+        str, typer.Argument(help="campaign.yaml, a folder that holds one, or a sample: digits, synthetic.")
+    ],
     data: Data = HERE,
     campaign_id: Annotated[
         str, typer.Option("--id", help="Id; by default the name of the sample or folder.")
@@ -310,6 +313,8 @@ def work(
 
 def main() -> None:
     """Entry point: deliberate errors become one message and an exit code, without a traceback."""
+    import pydantic
+
     from actuary import errors
 
     try:
@@ -319,6 +324,17 @@ def main() -> None:
         sys.exit(2)
     except errors.ActuaryError as error:
         typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except pydantic.ValidationError as error:
+        for each in error.errors():
+            variable = "_".join(str(part) for part in ("ACTUARY", *each["loc"])).upper()
+            typer.echo(f"error: {variable}: {each['msg']}, got {each['input']!r}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        typer.echo(f"error: {error.filename or 'this machine'}: {error.strerror or error}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from actuary import client as clients
+from actuary import errors
 
 DEFAULT_DATA = Path("actuary-data")
 """Where commands keep database and artifacts unless they are told."""
@@ -32,6 +33,7 @@ def connect(data: Path, server: str) -> Iterator[clients.Client]:
         with clients.Client(server) as client:
             yield client
         return
+    check_folder(data)
     running = serving(data)
     if running is not None:
         with clients.Client(running) as client:
@@ -47,6 +49,17 @@ def connect(data: Path, server: str) -> Iterator[clients.Client]:
         clients.Client(host.address) as client,
     ):
         yield client
+
+
+def check_folder(data: Path) -> None:
+    """Makes sure that a data folder can be one: it is there, or may be made.
+
+    Raises:
+        errors.InvalidInputError: it is a file, or below one.
+    """
+    there = next(path for path in (data.absolute(), *data.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise errors.InvalidInputError(f"--data: expected a folder, {there} is a file")
 
 
 def served(data: Path, server: str) -> bool:

@@ -120,6 +120,7 @@ class _Pipeline:
         self._open: dict[int, _Chunk] = {}
         self._reserved = 0
         self._retries: dict[str, int] = {}
+        self._failure = ""
         self._held: _Chunk | None = None
         self._chunks = self._undone()
         attempt = f"{self._spec.name}/{context.attempt}"
@@ -272,6 +273,7 @@ class _Pipeline:
         totals = self._pieces.write_chunk(*chunk.id, table)
         self.suspects.close(chunk.id)
         self._totals += totals
+        self._failure = self._failure or _example(table)
         self._written[chunk.shard][chunk.number] = totals
         self._context.session.tell(self._progress())
         self._compact_if_whole(chunk.shard)
@@ -311,10 +313,20 @@ class _Pipeline:
             next_slice_micros=self._reserved + worst_case,
             done=done,
             phase=self._spec.kind,
+            failure=self._failure,
         )
 
     def _drained(self) -> drain.Drain:
         return drain.Drain(self._context.stop, self.suspects.release, self._context.settings.drain_seconds)
+
+
+def _example(outcomes: pa.Table) -> str:
+    """The first item that failed, with its reason."""
+    failed = outcomes.filter(pc.equal(outcomes.column("outcome"), FAILED)).slice(0, 1)
+    if not failed.num_rows:
+        return ""
+    row = failed.select(["item_id", "reason"]).to_pylist()[0]
+    return f"item {row['item_id']!r}: {row['reason'] or 'no reason was given'}"
 
 
 async def _once(rows: pa.Table) -> AsyncIterator[pa.Table]:

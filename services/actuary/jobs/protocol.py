@@ -156,6 +156,8 @@ class Progress:
     """What is being done, in a word."""
     item_count: int = 0
     """Items to do, where the process knows."""
+    failure: str = ""
+    """Why one item failed, with its id; of this attempt."""
     exact: bool = False
     """The process begins nothing beyond `next_slice_micros` before it has the answer, so that whatever it was
     allowed beyond that may be dealt to others."""

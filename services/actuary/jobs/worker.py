@@ -45,6 +45,7 @@ _PERMANENT = (
 )
 """What would fail again, until somebody acts; a store that does not answer may be better next time."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOT_THERE = (errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +196,9 @@ def main(
                     "folder that has some, then run the same command again: finished work is kept."
                 )
             )
+        if error.errno in _NOT_THERE and error.filename:
+            message = f"{error.filename}: cannot be read or written: {error.strerror}"
+            return _failed(errors.InvalidInputError(message))
         traceback.print_exc()
         return 1
     except Exception:

@@ -53,6 +53,7 @@ def progress_message(progress: Mapping[str, Any]) -> job_pb2.JobProgress:
         output_token_count=int(progress.get("output_token_count", 0)),
         restart_count=int(progress.get("restart_count", 0)),
         phase=str(progress.get("phase", "")),
+        failure=str(progress.get("failure", "")),
     )
 
 

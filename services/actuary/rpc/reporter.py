@@ -56,6 +56,7 @@ class GrpcReporter:
             phase=progress.phase[:16],  # at most 64 bytes, whatever the script
             item_count=progress.item_count,
             exact=progress.exact,
+            failure=progress.failure[:256],  # at most 1,024 bytes, whatever the script
         )
         try:
             response = self._stub.ReportWork(request, timeout=self._deadline_seconds)

@@ -98,8 +98,10 @@ def clear_output_only(resource: message.Message) -> None:
 
 
 def inputs_of(kind: descriptor.Descriptor) -> list[str]:
-    """Names of the fields that a caller may set: all but those that only a server sets, and the name."""
-    only_output = {*_plan(kind).output_only, "name", "etag"}
+    """Names of the fields that a caller may set: all but those that only a server sets, and a resource's name."""
+    only_output = {*_plan(kind).output_only}
+    if "etag" in kind.fields_by_name:
+        only_output |= {"name", "etag"}
     return [field.name for field in kind.fields if field.name not in only_output]
 
 

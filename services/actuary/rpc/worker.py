@@ -96,4 +96,5 @@ def progress_of(request: worker_service_pb2.ReportWorkRequest) -> dict[str, Any]
         "done": request.done,
         "phase": request.phase,
         "item_count": request.item_count,
+        "failure": request.failure,
     }

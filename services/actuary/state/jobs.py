@@ -250,7 +250,7 @@ class Jobs:
             return self._db.write(body)
 
     def totals(self, job: str) -> dict[str, Any]:
-        """The sum of the latest reports of all indexes, without texts; `done` counts the ended indexes."""
+        """The sum of the latest reports of all indexes, texts of the first; `done` counts the ended ones."""
         query = sa.select(tables.job_reports.c.progress).where(tables.job_reports.c.job == job)
         total: dict[str, Any] = {}
         with self._db.read() as connection:
@@ -298,6 +298,8 @@ def _add(total: dict[str, Any], progress: Mapping[str, Any]) -> None:
             _add(total.setdefault(name, {}), value)
         elif isinstance(value, bool | int | float):
             total[name] = total.get(name, 0) + value
+        elif isinstance(value, str) and value:
+            total.setdefault(name, value)
 
 
 def _read(connection: sa.Connection, name: str) -> JobRecord:

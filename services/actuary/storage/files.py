@@ -15,14 +15,19 @@ from actuary import errors
 ENDINGS = (".csv", ".jsonl", ".parquet")
 
 
+def check(path: Path) -> None:
+    """Makes sure that there is a format for a file's ending, before anything is read for it."""
+    if path.suffix not in ENDINGS:
+        raise errors.InvalidInputError(f"{path}: expected a name that ends in {', '.join(ENDINGS)}")
+
+
 def write(table: pa.Table, path: Path) -> None:
     """Writes a table whole or not at all.
 
     Raises:
         errors.InvalidInputError: the ending is none of `ENDINGS`, or the folder cannot be written.
     """
-    if path.suffix not in ENDINGS:
-        raise errors.InvalidInputError(f"{path}: expected a name that ends in {', '.join(ENDINGS)}")
+    check(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -89,8 +89,12 @@ def quote(campaign: str, *, data: Path, server: str) -> None:
     """Prints the quote."""
     from actuary.cli.console import summary
 
+    at = session.options(data, server)
     with session.connect(data, server) as client:
-        summary.show_quote(client.quote(campaign))
+        quoted, now = client.quote(campaign), client.get(campaign)
+    summary.show_quote(quoted, now)
+    for line in words.next_steps(now, at):
+        typer.echo(line)
 
 
 def steer(call: str, campaign: str, *, data: Path, server: str) -> None:
@@ -99,8 +103,8 @@ def steer(call: str, campaign: str, *, data: Path, server: str) -> None:
     with session.connect(data, server) as client:
         getattr(client, call)(campaign)
         after = _acted(client, campaign, call)
-    _said(after)
-    _next(after, served=served, at=session.options(data, server))
+    said(after)
+    next_steps(after, served=served, at=session.options(data, server))
 
 
 def top_up(campaign: str, labels: int, money: float, request_id: str, *, data: Path, server: str) -> None:
@@ -113,13 +117,13 @@ def top_up(campaign: str, labels: int, money: float, request_id: str, *, data: P
             money_micros=round(money * 1_000_000),
             request_id=request_id or uuid.uuid4().hex,
         )
-    _said(after)
+    said(after)
     purse = after.purse
     limits = [f"{purse.human_labels.limit:,} human labels"]
     if purse.money_micros.HasField("limit"):
         limits.append(words.money(purse.money_micros.limit))
     typer.echo(f"may now spend {' and '.join(limits)} in all")
-    _next(after, served=served, at=session.options(data, server))
+    next_steps(after, served=served, at=session.options(data, server))
 
 
 def list_all(*, data: Path, server: str) -> None:
@@ -128,7 +132,7 @@ def list_all(*, data: Path, server: str) -> None:
     with session.connect(data, server) as client:
         for campaign in client.list():
             found = True
-            _said(campaign)
+            said(campaign)
     if not found:
         typer.echo("no campaign yet: actuary run digits, or actuary init FOLDER", err=True)
 
@@ -137,6 +141,7 @@ def export(campaign: str, path: Path, *, data: Path, server: str) -> None:
     """Writes the finished data set in the format of the file's ending."""
     from actuary.storage import files
 
+    files.check(path)
     with session.connect(data, server) as client:
         table = client.export(campaign)
     files.write(table, path)
@@ -167,14 +172,17 @@ def _acted(client: clients.Client, campaign: str, call: str) -> campaign_pb2.Cam
         time.sleep(0.05)
 
 
-def _said(campaign: campaign_pb2.Campaign) -> None:
+def said(campaign: campaign_pb2.Campaign) -> None:
+    """Says in a line how a campaign stands, and why it failed or paused."""
     wave = f", wave {campaign.wave}" if campaign.wave else ""
     stage = f" ({words.stage(campaign.stage)}{wave})" if campaign.stage not in ("", "done") else wave
     title = f"  {campaign.display_name}" if campaign.display_name else ""
     typer.echo(f"{words.identifier(campaign)}: {words.state(campaign)}{stage}{title}")
+    if campaign.error.message:
+        typer.echo(f"  {campaign.error.message}")
 
 
-def _next(campaign: campaign_pb2.Campaign, *, served: bool, at: str) -> None:
+def next_steps(campaign: campaign_pb2.Campaign, *, served: bool, at: str) -> None:
     """Says what a person can do now; where nobody serves the data, that somebody has to."""
     for line in words.next_steps(campaign, at):
         typer.echo(line)

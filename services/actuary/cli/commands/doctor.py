@@ -27,6 +27,8 @@ from actuary.cli import session, settings
 
 LEAST_FREE_BYTES = 1 << 30
 """Free space below which a run is likely to stop half-way; a guess."""
+MOST_READ_BYTES = 64 << 20
+"""Larger data are not read whole to be checked; the import does that."""
 _PYTHON = ((3, 11), (3, 14))
 _OPTIONAL = {"torch": "training", "scikit-learn": "the sample and models on text", "pandas": "export_pandas"}
 """Packages of extras, and what is missing without them."""
@@ -57,7 +59,7 @@ def doctor(spec: str, data: Path, address: str) -> None:
         ("port", lambda: port(data, address)),
     ]
     findings = [_run(name, check) for name, check in checks]
-    findings += campaign(spec) if spec else []
+    findings += campaign(spec, process.database_url) if spec else []
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
         lines = finding.text.splitlines() or [""]
@@ -165,28 +167,24 @@ def port(data: Path, address: str) -> str:
     return f"{address} is free"
 
 
-def campaign(spec: str) -> list[Finding]:
-    """Checks a campaign.yaml: its fields and prices, the first rows of its data, its models."""
+def campaign(spec: str, database_url: str) -> list[Finding]:
+    """Checks a campaign.yaml: its fields and prices, its name, its data, its budget, its models."""
     found: list[Finding] = []
     form: dict[str, Any] = {}
 
     def fields() -> str:
         form.update(_checked(spec))
-        budget = form["budget"]
-        labels = budget.get("human_labels") or f"{float(budget.get('human_share', 0)):.0%} of the items as"
-        return f"fields, ranges and prices are right; {labels} human labels"
+        return "fields, ranges and prices are right"
 
     found.append(_run("campaign.yaml", fields))
     if not found[-1].passed:
         return found
-    inputs: set[str] = set()
-
-    def rows() -> str:
-        text, kinds = _first_rows(form["data"])
-        inputs.update(kinds)
-        return text
-
-    found.append(_run("data", rows))
+    found.append(_run("name", lambda: _name(spec, form, database_url)))
+    counted = _Counted()
+    found.append(_run("data", lambda: _rows(form, counted)))
+    if counted.pool is not None:
+        found.append(_run("budget", lambda: _budget(form, int(counted.pool or 0))))
+    inputs = counted.inputs
     for part, name in (("annotator", "annotator"), ("critic", "critic")):
         model = form.get(part, {}).get("model")
         if model:
@@ -199,6 +197,9 @@ def _run(name: str, check: Check) -> Finding:
         return Finding(name=name, passed=True, text=check())
     except errors.ActuaryError as error:
         return Finding(name=name, passed=False, text=error.message)
+    except OSError as error:
+        text = f"{error.filename or 'this machine'}: {error.strerror or error}"
+        return Finding(name=name, passed=False, text=text)
 
 
 def _checked(spec: str) -> dict[str, Any]:
@@ -216,22 +217,83 @@ def _checked(spec: str) -> dict[str, Any]:
     return form
 
 
-def _first_rows(data: dict[str, Any]) -> tuple[str, set[str]]:
-    """Opens the source and reads its first batch; returns what to say and which inputs the items have."""
-    from actuary.campaign import findings, work
+@dataclasses.dataclass(slots=True)
+class _Counted:
+    """What reading the data showed."""
 
-    source = work.source(data)
+    inputs: set[str] = dataclasses.field(default_factory=set)
+    """Which of text, image and question the items have."""
+    pool: int | None = None
+    """Items to label; None where the data are too large to be read for it, or wrong."""
+
+
+def _name(spec: str, form: dict[str, Any], database_url: str) -> str:
+    """Whether another campaign is under the name that `actuary run` would take."""
+    from actuary.campaign import policy, samples
+    from actuary.state import campaigns as campaign_state
+    from actuary.state import database as databases
+
+    campaign_id = spec if spec in samples.NAMES else clients.load(spec)[0]
+    opened = databases.Database.open(database_url)
+    try:
+        there = campaign_state.Campaigns(opened).get(clients.full_name(campaign_id))
+    except errors.NotFoundError:
+        return f"{campaign_id} is free"
+    finally:
+        opened.close()
+    if there.state == policy.CANCELLED:
+        raise errors.PreconditionError(f"{there.name} was cancelled for good: run with --id {campaign_id}-2")
+    if there.spec != form and not policy.replaceable(there.state, there.results, there.spec, form):
+        fields = sorted(key for key in {*there.spec, *form} if there.spec.get(key) != form.get(key))
+        message = f"{there.name} is there with another {', '.join(fields)}: run with --id {campaign_id}-2"
+        raise errors.PreconditionError(message)
+    return f"{there.name} is there, {there.state.lower()}: actuary run goes on with it"
+
+
+def _rows(form: dict[str, Any], counted: _Counted) -> str:
+    """Reads the data as an import does, all of it unless it is large, and says what is there."""
+    from actuary.campaign import findings, row_checks, work
+
+    source = work.source(form["data"])
+    size = source.size()
+    whole = size.bytes <= MOST_READ_BYTES
+    classes = [each["name"] for each in form["task"]["classes"]]
     problems = findings.Findings()
     batches: Iterator[Any] = source.batches(problems)
-    first = list(itertools.islice(batches, 1))
+    counts = dict.fromkeys(row_checks.SPLITS, 0)
+    for batch in batches if whole else itertools.islice(batches, 1):
+        columns = dict(zip(batch.rows.schema.names, batch.rows.columns, strict=True))
+        counted.inputs.update(name for name in ("text", "image", "question") if name in columns)
+        report = row_checks.Reporter(source, problems, batch.first_row, columns["item_id"])
+        row_checks.check_content(columns.get("text"), columns.get("image"), report)
+        if "label" in columns:
+            row_checks.checked_label(columns["label"], classes, report)
+        if "split" not in columns:
+            counts[row_checks.POOL] += batch.rows.num_rows
+            continue
+        for split in row_checks.checked_split(columns["split"], report).to_pylist():
+            counts[split] = counts.get(split, 0) + 1
     problems.raise_if_any()
-    if not first:
+    if not sum(counts.values()):
         raise errors.InvalidInputError(f"{source.name}: expected at least one item, got none")
-    columns = first[0].rows.schema.names
-    kinds = {name for name in ("text", "image", "question") if name in columns}
-    size = source.size()
-    about = "" if source.kind in ("parquet", "images", "sample") else "about "
-    return f"{source.name}: {about}{size.rows:,} items with {', '.join(columns)}", kinds
+    inputs = " and ".join(sorted(counted.inputs))
+    if not whole:
+        return f"{source.name}: about {size.rows:,} items with {inputs}; of so many only the first were read"
+    counted.pool = counts[row_checks.POOL]
+    others = [f"{counts[s]:,} {s}" for s in (row_checks.TEST, row_checks.EXEMPLAR) if counts[s]]
+    known = f", truth in {form['data']['truth_column']!r}" if form["data"].get("truth_column") else ""
+    return ", ".join([f"{source.name}: {counted.pool:,} items to label", *others]) + f"; {inputs}{known}"
+
+
+def _budget(form: dict[str, Any], items: int) -> str:
+    """How the budget is divided, once the items are counted."""
+    from actuary.campaign import spec as specs
+
+    found = specs.budgeted(specs.parse(form), items)
+    rest = found.labels - found.pilot - found.audit
+    return (
+        f"{found.labels:,} human labels: pilot {found.pilot:,}, audit {found.audit:,}, {rest:,} where it pays"
+    )
 
 
 def _model(model: dict[str, Any], task: dict[str, Any], inputs: set[str]) -> str:

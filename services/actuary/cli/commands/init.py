@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from actuary import client as clients
 from actuary import errors
 
 TEMPLATE = """\
@@ -22,13 +23,15 @@ task:
       description: The writer recommends it.
     - name: negative
       description: The writer does not recommend it.
+  # a class called yes, no, 0 or 1 is written in quotes: "yes"
 
 data:
   uri: items.csv          # CSV, JSONL, Parquet, or a folder of images; relative to this file
   id_column: item_id      # unique; ids stay strings, whatever they look like
   text_column: text       # or image_column: bytes, or paths relative to the file
   # split_column: split   # pool (to label), test, exemplar (labelled examples for the model)
-  # truth_column: truth   # kept sealed: only tests and replayed reviewers see it
+  # truth_column: truth   # kept sealed: only tests and replayed reviewers see it; without test items that
+  #                       # have it no test accuracy is shown
 
 annotator:
   model:
@@ -45,19 +48,19 @@ critic:
   strategy: confidence    # one minus the annotator's confidence; class-probability asks another model
 
 budget:
-  human_labels: 200       # or human_share: 0.2
+  human_labels: 200       # at most the items to label; or human_share: 0.2
   human_label_micros: 80000   # 8 cents a label
   # money_micros: 50000000    # at most 50 dollars for people and machines together; no cap without it
 
 sampling:
   rule: threshold         # uniform, normalised, exponential, threshold
-  pilot_items: 60         # labels of a random sample, blind, before the bulk is spent; better not below 25
-  audit_items: 60         # a random sample of the rest: what the interval rests on
+  pilot_items: 60         # labels of a random sample, blind, before the bulk is spent: 20 at least
+  audit_items: 60         # a random sample of the rest: what the interval rests on; both come out of the budget
 
 review:
-  mode: people            # actuary review {folder}; or replay, from data.truth_column
+  mode: people            # actuary review {id} --as NAME; or replay, from data.truth_column
   instructions: Read the whole text. Say "cannot tell" rather than guess.
-  double_share: 0.1       # this share is labelled by two people; a third settles what they disagree on
+  double_share: 0         # 0.1: a tenth is labelled by two people, a third settles what they disagree on
   lease_duration: 600s
 
 training:
@@ -75,10 +78,15 @@ def init(folder: Path) -> None:
         errors.AlreadyExistsError: the file is there; nothing is written over.
     """
     path = folder / "campaign.yaml"
+    if folder.exists() and not folder.is_dir():
+        raise errors.InvalidInputError(
+            f"{folder}: expected a folder to write campaign.yaml into, it is a file"
+        )
     if path.exists():
         raise errors.AlreadyExistsError(f"{path} exists: edit it, or name another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(TEMPLATE.format(folder=folder), encoding="utf-8")
+    text = TEMPLATE.format(folder=folder, id=clients.id_of(folder.absolute().name))
+    path.write_text(text, encoding="utf-8")
     typer.echo(f"wrote {path}")
     typer.echo("next: put your items beside it and edit it, then")
     typer.echo(f"check it: actuary doctor {folder}\nrun it:   actuary run {folder}")

@@ -15,6 +15,7 @@ import typer
 from actuary import client as clients
 from actuary import errors, names
 from actuary.cli import session
+from actuary.cli.commands import campaigns
 from actuary.cli.console import words
 from actuary.review import files
 from actuary.rpc import channels
@@ -95,6 +96,7 @@ def export(campaign: str, path: Path, reviewer: str, limit: int, *, data: Path, 
 def import_(campaign: str, path: Path, reviewer: str, *, data: Path, server: str) -> None:
     """Submits the rows that have an answer; says of each refused row why."""
     accepted, refused = 0, []
+    served = session.served(data, server)
     with session.connect(data, server) as client:
         classes = [each.name for each in client.get(campaign).task.classes]
         filled = files.read(path, classes)
@@ -105,11 +107,15 @@ def import_(campaign: str, path: Path, reviewer: str, *, data: Path, server: str
                         accepted += 1
                     else:
                         refused.append(f"{path}, row {number}: {result.reason}")
+        now = client.get(campaign)
     empty = sum(row.answer is None for row in filled)
     unanswered = f", {empty} rows without an answer" if empty else ""
     typer.echo(f"{accepted} answers accepted, {len(refused)} refused{unanswered}")
     for line in refused:
         typer.echo(line, err=True)
+    if now.state == campaign_pb2.Campaign.WAITING_FOR_PEOPLE:
+        campaigns.said(now)
+    campaigns.next_steps(now, served=served, at=session.options(data, server))
     if refused:
         sys.exit(1)
 
@@ -182,11 +188,15 @@ def _hand_in(
 
 def close(campaign: str, *, data: Path, server: str) -> None:
     """Ends the open batch early."""
+    served = session.served(data, server)
     with session.connect(data, server) as client:
         batch = open_batch(client, campaign)
         request = review_service_pb2.CloseReviewBatchRequest(name=batch.name)
         closed = _call(client.reviews.CloseReviewBatch, request)
+        now = client.get(campaign)
     typer.echo(f"{closed.name} closed after {closed.label_count} labels")
+    if not served:
+        campaigns.next_steps(now, served=False, at=session.options(data, server))
 
 
 def _submit(

@@ -20,6 +20,7 @@ def up(data: Path, address: str, metrics_port: int) -> None:
         raise errors.PreconditionError(
             f"{data} is served at {running} already: use that, or stop it first", reason="ALREADY_SERVED"
         )
+    session.check_folder(data)
     process = settings.ProcessSettings().for_folder(data)
     with embedded.serving(process, address=address, folder=data, metrics_port=metrics_port) as host:
         typer.echo(f"serving {', '.join(settings.SERVICES)} on {host.address}", err=True)
@@ -51,6 +52,8 @@ def gc(data: Path, store: str, *, dry_run: bool, older_than_hours: float) -> Non
     from actuary.storage import location
 
     process = settings.ProcessSettings().for_folder(data)
+    if not data.is_dir() and not (store and process.database_url):
+        raise errors.InvalidInputError(f"--data: expected a data folder, there is none at {data}")
     opened = location.open_store(store or process.store_uri)
     age = datetime.timedelta(hours=older_than_hours)
     kept = _resumable(process)
@@ -60,7 +63,10 @@ def gc(data: Path, store: str, *, dry_run: bool, older_than_hours: float) -> Non
         typer.echo(f"{info.size:>12}  {info.modified:%Y-%m-%d %H:%M}  {info.key}")
     if not dry_run:
         collector.remove(opened, found, "")
-    typer.echo(f"{'would remove' if dry_run else 'removed'} {len(doomed)} objects, {found.bytes} bytes")
+    did = "would remove" if dry_run else "removed"
+    typer.echo(
+        f"{did} {len(doomed)} objects, {found.bytes} bytes; what is younger than {older_than_hours:g} h stays"
+    )
 
 
 def _resumable(process: settings.ProcessSettings) -> list[str]:

@@ -55,6 +55,11 @@ def show(
         ]
         if results.machine_accuracy.HasField("true_value"):
             lines.append("The truth is known for this data set; it is never used in an estimate.")
+        if campaign.training.model != "none" and _tests(results) is None:
+            lines.append(
+                "No test accuracy: no item is a test item with truth (data.split_column with rows `test`, "
+                "data.truth_column)."
+            )
         for line in lines:
             console.print(
                 rich.padding.Padding(rich.text.Text(line, style=_QUIET), (0, 0, 0, 1), expand=False)
@@ -66,11 +71,17 @@ def show(
             console.print(f" {name}  {words.location(uri)}", soft_wrap=True, markup=False)
 
 
-def show_quote(quote: quote_pb2.Quote, *, console: rich.console.Console | None = None) -> None:
-    """Prints what any budget would buy."""
+def show_quote(
+    quote: quote_pb2.Quote,
+    campaign: campaign_pb2.Campaign,
+    *,
+    console: rich.console.Console | None = None,
+) -> None:
+    """Prints what any budget would buy, the campaign's own marked."""
     console = console or rich.console.Console(highlight=False)
-    table = _table("human labels", "money", "forecast accuracy", "interval")
+    table = _table("human labels", "money", "forecast accuracy", "interval", "")
     table.columns[0].justify = "right"
+    budget = _budget(campaign)
     for point in quote.points:
         forecast = point.corrected_accuracy
         table.add_row(
@@ -78,8 +89,13 @@ def show_quote(quote: quote_pb2.Quote, *, console: rich.console.Console | None =
             words.money(point.money_micros),
             words.percent(words.optional(forecast, "estimate")),
             words.interval(words.optional(forecast, "low"), words.optional(forecast, "high")),
+            "your budget" if point.human_labels == budget else "",
         )
     console.print(table)
+    if campaign.review.double_share > 0:
+        share = words.percent(campaign.review.double_share, 0)
+        twice = f"Labels count twice where two people answer ({share} of the items)."
+        console.print(rich.text.Text(twice, style=_QUIET))
     machine = quote.machine_accuracy
     if machine.HasField("estimate"):
         bounds = words.interval(words.optional(machine, "low"), words.optional(machine, "high"))
