@@ -302,8 +302,13 @@ def _misread(form: Mapping[str, Any], message: descriptor.Descriptor, path: str)
 def _wrong(value: Any, field: descriptor.FieldDescriptor, path: str) -> list[errors.Violation]:
     """What is wrong with the value of a field, whatever its range."""
     kind = field.message_type
-    if kind is not None and (kind.GetOptions().map_entry or kind.full_name == "google.protobuf.Struct"):
-        return [] if isinstance(value, Mapping) else [_expected(path, "a section of names and values", value)]
+    if kind is not None and kind.GetOptions().map_entry:
+        if not isinstance(value, Mapping):
+            return [_expected(path, "a section of names and values", value)]
+        each_field = kind.fields_by_name["value"]
+        return [
+            wrong for key, each in value.items() for wrong in _wrong_one(each, each_field, f"{path}.{key}")
+        ]
     if _is_repeated(field):
         if not isinstance(value, list):
             return [_expected(path, "a list", value)]
@@ -419,7 +424,9 @@ def _absolute(section: object, folder: pathlib.Path) -> None:
 
 
 def id_of(text: str) -> str:
-    """The id of a campaign in a folder of this name; one that loses letters gets some digits, so that no two are the same.
+    """The id of a campaign in a folder of this name.
+
+    A name that loses letters gets some digits, so that no two share an id.
 
     >>> id_of("My data"), id_of("数据"), id_of("数学")
     ('my-data', 'campaign-5440f7', 'campaign-872c1f')

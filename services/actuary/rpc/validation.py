@@ -98,7 +98,7 @@ def clear_output_only(resource: message.Message) -> None:
 
 
 def inputs_of(kind: descriptor.Descriptor) -> list[str]:
-    """Names of the fields that a caller may set: all but those that only a server sets, and a resource's name."""
+    """Names of the fields that a caller may set: not those that only a server sets, nor a resource's name."""
     only_output = {*_plan(kind).output_only}
     if "etag" in kind.fields_by_name:
         only_output |= {"name", "etag"}

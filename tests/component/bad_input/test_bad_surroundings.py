@@ -63,6 +63,7 @@ def test_too_many_failed_items_pause_a_campaign_and_resume_accepts_them(place, c
     place.until(client, lambda found: found.state == campaign_pb2.Campaign.PAUSED)
     message = client.get(place.name).error.message
     assert "items have no machine label, more than the 25% of 50 labels that sampling.failed_share" in message
+    assert "For example item 'item-" in message
     assert not any(uri.startswith("critiqueJobs") for uri in place.artifacts())
     assert not any(uri.startswith("annotationJobs/annotate-w1") for uri in place.artifacts())
 

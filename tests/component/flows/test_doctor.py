@@ -16,9 +16,9 @@ def test_a_fresh_folder_passes_every_check(shell):
 
 
 def test_a_good_campaign_passes_and_the_next_command_is_named(shell):
-    newcomer.make(shell.folder / "gut", newcomer.campaign(), newcomer.items(30))
+    newcomer.make(shell.folder / "gut", newcomer.campaign(), newcomer.items(40))
     said = shell("doctor", "gut", "--address", "127.0.0.1:0").stdout
-    for check in ("campaign.yaml", "data", "annotator model"):
+    for check in ("campaign.yaml", "name", "data", "budget", "annotator model"):
         assert f"ok    {check}" in said
     assert "go on: actuary run gut" in said
 
@@ -39,7 +39,55 @@ def test_a_missing_file_and_a_wrong_label_are_both_found(shell):
     said = shell("doctor", "falsch", "--address", "127.0.0.1:0", code=1)
     assert "FAIL  data" in said.stdout
     assert "label 'nien' is no class" in said.stdout
-    assert "2 of 8 checks failed" in said.stderr
+    assert "2 of 9 checks failed" in said.stderr
+
+
+def test_a_budget_that_does_not_fit_the_data_is_said_at_once(shell):
+    form = newcomer.campaign(
+        budget={"human_labels": 200},
+        sampling={"pilot_items": 60, "audit_items": 60},
+        data={"truth_column": "gold"},
+    )
+    newcomer.make(shell.folder / "klein", form, newcomer.items(50))
+    said = shell("doctor", "klein", "--address", "127.0.0.1:0", code=1).stdout
+    assert "items.csv: 50 items to label; text, truth in 'gold'" in said
+    assert "FAIL  budget" in said
+    assert "budget.human_labels: expected at most the 50 items to label, got 200" in said
+    assert "sampling.pilot_items: expected at most 50, got 60; lower it" in said
+
+
+def test_another_campaign_under_the_name_is_found_before_the_run(served):
+    folder = newcomer.make(served.shell.folder / "taken", newcomer.campaign(), newcomer.items(40))
+    served.client.create(folder)
+    served.until("taken", "WAITING_FOR_PEOPLE")
+    assert (
+        "campaigns/taken is there, waiting_for_people: actuary run goes on with it"
+        in served.cli("doctor", folder).stdout
+    )
+    newcomer.make(folder, newcomer.campaign(seed=9), newcomer.items(40))
+    said = served.cli("doctor", folder, code=1).stdout
+    assert "campaigns/taken is there with another seed: run with --id taken-2" in said
+    served.cli("cancel", "taken")
+    said = served.cli("doctor", folder, code=1).stdout
+    assert "campaigns/taken was cancelled for good: run with --id taken-2" in said
+
+
+def test_models_are_opened_and_prices_asked_for(shell):
+    form = newcomer.campaign(
+        annotator={"model": {"kind": "linear", "prices": {"gpu_hour_micros": 0}, "uri": ""}},
+        critic={"strategy": "class-probability", "model": {"kind": "null", "options": {"failure_rat": "1"}}},
+    )
+    newcomer.make(shell.folder / "modelle", form, newcomer.items(40))
+    said = shell("doctor", "modelle", "--address", "127.0.0.1:0", code=1).stdout
+    assert "critic.model.prices: expected" in said
+    assert "annotator.model.kind: this model learns from exemplars: expected data.split_column" in said
+    form["critic"]["model"]["prices"] = {"gpu_hour_micros": 0}
+    form["annotator"] = newcomer.campaign()["annotator"]
+    newcomer.make(shell.folder / "modelle", form, newcomer.items(40))
+    said = shell("doctor", "modelle", "--address", "127.0.0.1:0", code=1).stdout
+    assert "FAIL  critic model" in said
+    assert "failure_rat" in said
+    assert "failure_rate" in said
 
 
 def test_a_port_in_use_is_named_with_what_to_do(shell):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from PIL import Image
 
+from actuary import client
 from component.flows import newcomer
 
 COUNT = 60
@@ -128,6 +132,43 @@ def test_labels_without_confidence_are_priced_all_the_same(campaigns):
     rows = campaigns.artifact("own-jsonl", "annotationJobs/annotate-w0").to_pylist()
     assert all(row["confidence"] is None for row in rows)
     assert campaigns.client.quote("own-jsonl").points
+
+
+@pytest.mark.slow
+def test_images_are_labelled_trained_on_and_reported(shell):
+    """A folder in another script, pictures in class folders, one command."""
+    folder = _images(shell.folder / "图像", newcomer.items(COUNT))
+    form = newcomer.campaign(data={"uri": "bilder", "truth_column": "folder"}, review=REPLAY)
+    form |= {"training": {"model": "linear"}, "seed": 2}
+    (folder / "campaign.yaml").write_text(yaml.safe_dump(form, allow_unicode=True), encoding="utf-8")
+    said = json.loads(shell("run", folder, "--json").stdout)
+    assert said["campaign"] == f"campaigns/{client.id_of('图像')}"
+    assert (said["state"], said["items"], said["human_labels"]) == ("SUCCEEDED", COUNT, 40)
+    bounds = said["corrected_accuracy"]
+    assert bounds["low"] <= bounds["true"] <= bounds["high"]
+    assert said["test_accuracy"] == {"machine": None, "act": None, "human": None}  # there are no test items
+    report = Path(said["report"]).read_text(encoding="utf-8")
+    assert report.count("data:image/png;base64,") > 10
+    assert "图 " in report
+    shell("export", said["campaign"].split("/")[1], "labels.csv")
+    rows = list(csv.DictReader((shell.folder / "labels.csv").read_text(encoding="utf-8").splitlines()))
+    assert {row["item_id"] for row in rows} == set(_ids("images"))
+    assert {row["source"] for row in rows} == {"machine", "human"}
+
+
+@pytest.mark.slow
+def test_the_sample_prints_one_object_of_json(shell):
+    done = shell("run", "digits", "--json")
+    said = json.loads(done.stdout)
+    assert (said["state"], said["items"], said["human_budget"], said["human_labels"]) == (
+        "SUCCEEDED", 1277, 255, 255,
+    )  # fmt: skip
+    for accuracy in (said["machine_accuracy"], said["corrected_accuracy"]):
+        assert accuracy["low"] <= accuracy["true"] <= accuracy["high"]
+    test = said["test_accuracy"]
+    assert test["machine"] < test["act"] < test["human"]
+    assert said["spent_micros"] >= 255 * 50_000
+    assert "review" in done.stderr  # progress goes there
 
 
 @pytest.mark.slow

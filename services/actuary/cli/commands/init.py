@@ -55,7 +55,7 @@ budget:
 sampling:
   rule: threshold         # uniform, normalised, exponential, threshold
   pilot_items: 60         # labels of a random sample, blind, before the bulk is spent: 20 at least
-  audit_items: 60         # a random sample of the rest: what the interval rests on; both come out of the budget
+  audit_items: 60         # a random sample of the rest, for the interval; both come out of the budget
 
 review:
   mode: people            # actuary review {id} --as NAME; or replay, from data.truth_column
