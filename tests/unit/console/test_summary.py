@@ -83,7 +83,14 @@ def test_a_quote_shows_budget_money_and_forecast(console):
     point = quote.points.add(human_labels=255, money_micros=20_400_000)
     point.corrected_accuracy.estimate = 0.95
     point.corrected_accuracy.low, point.corrected_accuracy.high = 0.92, 0.98
+    quote.points.add(human_labels=300)
     quote.machine_accuracy.estimate = 0.82
-    summary.show_quote(quote, console=console)
+    campaign = campaign_pb2.Campaign(name="campaigns/x")
+    campaign.purse.human_labels.limit = 255
+    campaign.review.double_share = 0.1
+    summary.show_quote(quote, campaign, console=console)
+    (own,) = [line for line in console.text.splitlines() if "your budget" in line]
+    assert "255" in own
+    assert "two people answer (10 % of the items)" in console.text
     for shown in ("255", "$20.40", "95.0 %", "92.0 to 98.0 %", "forecast", "82.0 %"):
         assert shown in console.text
