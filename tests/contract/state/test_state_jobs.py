@@ -159,12 +159,12 @@ def test_a_job_that_ends_stops_its_processes_and_keeps_their_last_figures(store,
     assert store.totals(NAME)["cost_micros"] == 70
 
 
-def test_totals_add_up_numbers_of_all_indexes(store):
+def test_totals_add_up_numbers_of_all_indexes_and_keep_a_text(store):
     store.create(record())
     store.report(NAME, 0, 0, progress(1, done=True, seconds=0.5, outcomes={"LABELLED": 3}, phase="a"), 0)
     store.report(NAME, 1, 0, progress(2, seconds=1.0, outcomes={"LABELLED": 4, "FAILED": 1}, phase="b"), 0)
     assert store.totals(NAME) == {
-        "cost_micros": 3, "done": 1, "seconds": 1.5, "outcomes": {"LABELLED": 7, "FAILED": 1},
+        "cost_micros": 3, "done": 1, "seconds": 1.5, "outcomes": {"LABELLED": 7, "FAILED": 1}, "phase": "a",
     }  # fmt: skip
     assert store.totals("campaigns/c/annotationJobs/none") == {}
 
