@@ -119,8 +119,9 @@ def test_an_id_that_is_taken_by_another_spec(place, client):
     said = place.run()
     assert (said.code, said.out) == (1, "")
     assert said.error() == (
-        f"{place.campaign} exists with another content: budget, seed differ, and what was asked for before is "
-        f"under way. Take another id (--id {place.name}-2 on the command line), or send what was sent before.\n"
+        f"{place.campaign} exists with another content: budget, seed differ, and what was asked for before "
+        f"is under way. Take another id (--id {place.name}-2 on the command line), or send what was sent "
+        "before.\n"
     )
     assert client.get(place.name).budget.human_labels == 50
     assert client.get(place.name).state != campaign_pb2.Campaign.FAILED
