@@ -46,6 +46,8 @@ class Child:
     phase: str = ""
     failure: str = ""
     """Why one item failed, with its id."""
+    waiting: str = ""
+    """Why it does not get on, in words."""
     tokens_in: int = 0
     tokens_out: int = 0
     resource: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -153,6 +155,7 @@ def _child(resource: Any) -> Child:
         error=error,
         phase=progress.phase,
         failure=progress.failure,
+        waiting=progress.waiting,
         tokens_in=progress.input_token_count,
         tokens_out=progress.output_token_count,
         resource={name: form[name] for name in _figures(resource) if name in form},

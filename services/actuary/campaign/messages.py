@@ -38,6 +38,7 @@ def campaign(
             done_count=int(child.get("done_count", 0)),
             cost_micros=int(child.get("spent_micros", child.get("cost_micros", 0))),
             job=key,
+            waiting="" if child.get("end") else str(child.get("waiting", "")),
         )
         _set_time(stage.start_time, child.get("start"))
         _set_time(stage.end_time, child.get("end"))

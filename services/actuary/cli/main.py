@@ -304,11 +304,14 @@ def work(
     uri: Annotated[str, typer.Argument(help="URI of the Job's job.json.")],
     index: Annotated[int, typer.Option(min=0, help="Which process of the Job this is.")] = 0,
     attempt: Annotated[int, typer.Option(min=0, help="How often it was started before.")] = 0,
+    in_pod: Annotated[
+        bool, typer.Option("--in-pod", help="Take the index from the pod, and start what crashes again.")
+    ] = False,
 ) -> None:
     """Do one process's share of a Job; started by the runner."""
     from actuary.cli import worker
 
-    raise typer.Exit(worker.work(uri, index, attempt))
+    raise typer.Exit(worker.work_in_pod(uri) if in_pod else worker.work(uri, index, attempt))
 
 
 def main() -> None:

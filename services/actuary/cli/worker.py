@@ -61,6 +61,13 @@ _ASK_FOR_PANDAS = frozenset({"train"})
 """Kinds whose libraries only ask, by `find_spec`, whether pandas is there: torch does."""
 
 
+def work_in_pod(uri: str) -> int:
+    """Does the index of this pod; returns the pod's exit code."""
+    from actuary.jobs import supervisor
+
+    return supervisor.supervise(uri, lambda index, attempt: work(uri, index, attempt))
+
+
 def work(uri: str, index: int, attempt: int) -> int:
     """Does one index of a Job; returns the exit code."""
     sys.meta_path.insert(0, _WITHOUT_PANDAS)

@@ -76,8 +76,8 @@ class Controller:
         return bool(records)
 
     def stand_down(self) -> None:
-        """Stops what runs here: another controller acts now, and starts it again."""
-        self._runner.retain(frozenset(), self._planners)
+        """Another controller acts now."""
+        self._runner.leave(self._planners)
 
     def step_one(self, record: job_state.JobRecord) -> job_state.JobRecord:
         """Reads, decides, writes once, and then launches if that was decided.
@@ -160,6 +160,7 @@ class Controller:
             "item_count": int(record.progress.get("item_count", 0)) or int(totals.get("item_count", 0)),
             "done_count": sum(counts.values()),
             "restart_count": status.restarts,
+            "waiting": status.waiting,
         }
 
     def _succeeded(self, record: job_state.JobRecord) -> job_state.JobRecord:

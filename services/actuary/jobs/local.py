@@ -148,6 +148,10 @@ class LocalRunner:
                     self._forget(run)
             self._fill()
 
+    def leave(self, kinds: Collection[str]) -> None:
+        """Stops the Jobs of some kinds: whoever acts on them now has a runner of its own."""
+        self.retain(frozenset(), kinds)
+
     def _forget(self, run: _Run) -> None:
         if run.dropped and not run.running:
             self._runs.pop(run.spec.name, None)

@@ -23,7 +23,7 @@ EXIT_PERMANENT: Final = 3
 EXIT_DRAINED: Final = 75
 """Asked to stop before it was done (EX_TEMPFAIL): started again, not counted as a failure."""
 
-ATTEMPTS_A_LAUNCH: Final = 10_000
+ATTEMPTS_A_LAUNCH: Final = 1_000_000
 """Attempts are numbered `launch * ATTEMPTS_A_LAUNCH + restart`, so that they grow over launches too."""
 
 
@@ -226,6 +226,8 @@ class RunStatus:
     failed: tuple[IndexFailure, ...] = ()
     restarts: int = 0
     """Starts beyond the first of each index."""
+    waiting: str = ""
+    """Why it does not get on, in words, where its processes cannot be placed or started."""
 
 
 class Runner(Protocol):
@@ -247,6 +249,10 @@ class Runner(Protocol):
         """Stops and forgets the Jobs of some kinds that are not named: they ended, or are another's now."""
         ...
 
+    def leave(self, kinds: Collection[str]) -> None:
+        """Another controller acts on the Jobs of some kinds now: stops those that it would start again."""
+        ...
+
     def close(self) -> None:
-        """Stops everything and waits until it has ended."""
+        """Ends the runner, and with it whatever only it keeps going."""
         ...

@@ -54,6 +54,7 @@ def progress_message(progress: Mapping[str, Any]) -> job_pb2.JobProgress:
         restart_count=int(progress.get("restart_count", 0)),
         phase=str(progress.get("phase", "")),
         failure=str(progress.get("failure", "")),
+        waiting=str(progress.get("waiting", "")),
     )
 
 

@@ -74,6 +74,7 @@ class PlainView:
         self._begun: set[str] = set()
         self._ended: set[str] = set()
         self._state: int | None = None
+        self._waiting: dict[str, str] = {}
 
     def show(self, response: campaign_service_pb2.WatchCampaignResponse) -> None:
         """Takes the campaign as it is now."""
@@ -83,6 +84,9 @@ class PlainView:
             if stage.job not in self._begun:
                 self._begun.add(stage.job)
                 self._line(f"{name}: began")
+            if stage.waiting and self._waiting.get(stage.job) != stage.waiting:
+                self._waiting[stage.job] = stage.waiting
+                self._line(f"{name}: waits: {stage.waiting}")
             if stage.HasField("end_time") and stage.job not in self._ended:
                 self._ended.add(stage.job)
                 parts = [f"{name}: ended"]
@@ -119,7 +123,8 @@ def draw(
         (words.state(campaign), "green" if campaign.state == campaign_pb2.Campaign.SUCCEEDED else "cyan"),
         (f"  wave {campaign.wave}" if campaign.wave else "", _QUIET),
     )
-    hints = [rich.text.Text(line, style="yellow") for line in _hints(campaign, at)]
+    waiting = [f"{words.stage(s.stage)} waits: {s.waiting}" for s in campaign.stages if s.waiting]
+    hints = [rich.text.Text(line, style="yellow") for line in [*waiting, *_hints(campaign, at)]]
     room = max(3, height - 6 - len(hints))
     hidden = max(0, len(campaign.stages) - room)
     table = rich.table.Table(box=None, padding=(0, 2, 0, 0), show_header=False, expand=False)

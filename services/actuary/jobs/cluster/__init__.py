@@ -1,0 +1,1 @@
+"""Launching Jobs on Kubernetes."""

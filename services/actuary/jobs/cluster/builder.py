@@ -1,0 +1,254 @@
+"""From a Job's description to the Kubernetes Job that does it. Pure: it asks nobody.
+
+A Kubernetes Job is Indexed, a pod an index. What a pod may do is little: it has no token, no root, and writes
+nothing but its scratch folder. A pod that is drained, evicted or preempted does not count as a failure; one
+that says that it would fail again ends its index.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from kubernetes import client
+
+from actuary.jobs import protocol
+from actuary.jobs.cluster import settings as cluster_settings
+
+WORKER = "worker"
+"""Name of the container that does the work."""
+SCRATCH = "/tmp"
+"""A volume of the pod's own."""
+MANAGED_BY = "app.kubernetes.io/managed-by"
+KIND, CAMPAIGN = "actuary.dev/kind", "actuary.dev/campaign"
+"""Labels by which Jobs are found."""
+NAME = "actuary.dev/name"
+"""Annotation: resource name of the Job."""
+QUEUE, PRIORITY = "kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class"
+SELECTOR = f"{MANAGED_BY}=actuary,{KIND}"
+"""Finds all Jobs and pods of ours."""
+PODS_BACKOFF_LIMIT = 6
+"""Pods of one index that may fail; within a pod a worker that crashes is started again by its supervisor."""
+CREDENTIALS_FOLDER = "/var/run/actuary/store"
+"""Where a worker finds the credentials of its Job."""
+_LONGEST_NAME = 57
+"""A pod's host name is the Job's, a dash and the index, at most 63 characters: 20,000 indexes need six."""
+_COUNTS = {
+    "ACTUARY_POD_FAILURES": "batch.kubernetes.io/job-index-failure-count",
+    "ACTUARY_POD_DISRUPTIONS": "batch.kubernetes.io/job-index-ignored-failure-count",
+}
+"""Annotations in which Kubernetes says how many pods the index had before."""
+
+
+def name_of(job: str) -> str:
+    """The name in Kubernetes of a Job by its resource name; no two share one.
+
+    >>> name_of("campaigns/c1/annotationJobs/annotate-w0")
+    'c1-annotate-w0-1cec07ba'
+    """
+    parts = job.split("/")
+    digest = hashlib.sha256(job.encode()).hexdigest()[:8]
+    readable = re.sub(r"[^a-z0-9-]+", "-", f"{parts[1]}-{parts[-1]}".lower())[: _LONGEST_NAME - 9]
+    # a name begins with a letter: a Job may get a Service of its name
+    return f"{readable if readable[:1].isalpha() else 'c' + readable[:-1]}-{digest}".replace("--", "-")
+
+
+def label_of(text: str) -> str:
+    """A label's value for any text: as it is where it may be, else cut and told apart by a digest."""
+    if re.fullmatch(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", text):
+        return text
+    cleaned = re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:54].strip("-")
+    return f"{cleaned}-{hashlib.sha256(text.encode()).hexdigest()[:8]}".strip("-")
+
+
+def job_of(
+    spec: protocol.JobSpec,
+    uri: str,
+    settings: cluster_settings.KubernetesSettings,
+    *,
+    credentials: str = "",
+    trace: str = "",
+) -> client.V1Job:
+    """Builds the Job.
+
+    Args:
+        spec: what is to be done.
+        uri: of its description in the store, which its pods are given.
+        settings: the cluster's.
+        credentials: name of the Secret with the Job's own credentials for the store; empty for none.
+        trace: W3C trace context that the pods go on with; empty for none.
+    """
+    labels = {
+        "app.kubernetes.io/name": "actuary",
+        "app.kubernetes.io/component": WORKER,
+        MANAGED_BY: "actuary",
+        KIND: label_of(spec.kind),
+        CAMPAIGN: label_of(spec.campaign.removeprefix("campaigns/")),
+        **settings.labels,
+    }
+    queue = {QUEUE: settings.queue} if settings.queue else {}
+    if settings.queue and settings.priority:
+        queue[PRIORITY] = settings.priority
+    deadline = spec.deadline_seconds or settings.deadline_seconds or None
+    return client.V1Job(
+        api_version="batch/v1",
+        kind="Job",
+        metadata=client.V1ObjectMeta(
+            name=name_of(spec.name),
+            namespace=settings.namespace,
+            labels={**labels, **queue},
+            annotations={NAME: spec.name},
+        ),
+        spec=client.V1JobSpec(
+            completion_mode="Indexed",
+            completions=spec.indexes,
+            parallelism=spec.parallelism,
+            backoff_limit_per_index=PODS_BACKOFF_LIMIT,
+            max_failed_indexes=spec.max_failed_indexes,
+            pod_failure_policy=_failure_policy(),
+            pod_replacement_policy="Failed",
+            active_deadline_seconds=None if deadline is None else max(1, int(deadline)),
+            ttl_seconds_after_finished=settings.ttl_seconds,
+            suspend=True if settings.queue else None,
+            template=client.V1PodTemplateSpec(
+                metadata=client.V1ObjectMeta(
+                    labels=labels, annotations={NAME: spec.name, **settings.annotations}
+                ),
+                spec=_pod(spec, uri, settings, credentials, trace),
+            ),
+        ),
+    )
+
+
+def _failure_policy() -> client.V1PodFailurePolicy:
+    def on_exit(code: int, action: str) -> client.V1PodFailurePolicyRule:
+        return client.V1PodFailurePolicyRule(
+            action=action,
+            on_exit_codes=client.V1PodFailurePolicyOnExitCodesRequirement(
+                container_name=WORKER, operator="In", values=[code]
+            ),
+        )
+
+    disrupted = client.V1PodFailurePolicyOnPodConditionsPattern(type="DisruptionTarget", status="True")
+    return client.V1PodFailurePolicy(
+        rules=[
+            on_exit(protocol.EXIT_PERMANENT, "FailIndex"),
+            on_exit(protocol.EXIT_DRAINED, "Ignore"),
+            client.V1PodFailurePolicyRule(action="Ignore", on_pod_conditions=[disrupted]),
+        ]
+    )
+
+
+def _pod(
+    spec: protocol.JobSpec,
+    uri: str,
+    settings: cluster_settings.KubernetesSettings,
+    credentials: str,
+    trace: str,
+) -> client.V1PodSpec:
+    profile = settings.profile(spec.kind)
+    volumes: list[Any] = [
+        client.V1Volume(name="scratch", empty_dir=client.V1EmptyDirVolumeSource(size_limit=profile.scratch))
+    ]
+    mounts = [client.V1VolumeMount(name="scratch", mount_path=SCRATCH)]
+    if credentials:
+        volumes.append(
+            client.V1Volume(
+                name="store", secret=client.V1SecretVolumeSource(secret_name=credentials, default_mode=0o440)
+            )
+        )
+        mounts.append(client.V1VolumeMount(name="store", mount_path=CREDENTIALS_FOLDER, read_only=True))
+    worker = client.V1Container(
+        name=WORKER,
+        image=settings.image,
+        image_pull_policy=settings.image_pull_policy,
+        command=["actuary", "work", uri, "--in-pod"],
+        env=_environment(settings, profile, credentials=credentials, trace=trace),
+        env_from=_environment_from(settings),
+        resources=client.V1ResourceRequirements(**profile.resources) if profile.resources else None,
+        security_context=client.V1SecurityContext(
+            allow_privilege_escalation=False,
+            read_only_root_filesystem=True,
+            capabilities=client.V1Capabilities(drop=["ALL"]),
+        ),
+        termination_message_policy="FallbackToLogsOnError",
+        volume_mounts=mounts,
+    )
+    user = settings.run_as_user
+    return client.V1PodSpec(
+        restart_policy="Never",
+        service_account_name=settings.service_account,
+        automount_service_account_token=False,
+        enable_service_links=False,
+        termination_grace_period_seconds=settings.grace_seconds,
+        priority_class_name=settings.priority_class or None,
+        image_pull_secrets=[client.V1LocalObjectReference(name=name) for name in settings.image_pull_secrets]
+        or None,
+        node_selector=dict(profile.node_selector) or None,
+        tolerations=[dict(each) for each in profile.tolerations] or None,
+        affinity=dict(profile.affinity) or None,
+        topology_spread_constraints=[_spread(spec)] if spec.parallelism > 1 else None,
+        security_context=client.V1PodSecurityContext(
+            run_as_non_root=True,
+            run_as_user=user,
+            run_as_group=user,
+            fs_group=user,
+            seccomp_profile=client.V1SeccompProfile(type="RuntimeDefault"),
+        ),
+        init_containers=[{**each, "restartPolicy": "Always"} for each in profile.sidecars] or None,
+        containers=[worker],
+        volumes=[*volumes, *(dict(each) for each in profile.volumes)],
+    )
+
+
+def _environment(
+    settings: cluster_settings.KubernetesSettings,
+    profile: cluster_settings.Profile,
+    *,
+    credentials: str,
+    trace: str,
+) -> list[Any]:
+    found: list[Any] = [
+        client.V1EnvVar(
+            name=name,
+            value_from=client.V1EnvVarSource(
+                field_ref=client.V1ObjectFieldSelector(field_path=f"metadata.annotations['{annotation}']")
+            ),
+        )
+        for name, annotation in _COUNTS.items()
+    ]
+    found.append(client.V1EnvVar(name="ACTUARY_JOBS_GRACE_SECONDS", value=str(settings.grace_seconds)))
+    # a worker that was told to stop is to be done before it is killed
+    found.append(client.V1EnvVar(name="ACTUARY_JOBS_DRAIN_SECONDS", value=str(settings.grace_seconds // 2)))
+    if credentials:
+        found.append(client.V1EnvVar(name="ACTUARY_STORAGE_CREDENTIALS_FOLDER", value=CREDENTIALS_FOLDER))
+    if trace:
+        found.append(client.V1EnvVar(name="TRACEPARENT", value=trace))
+    return [*found, *(dict(each) for each in profile.env)]
+
+
+def _environment_from(settings: cluster_settings.KubernetesSettings) -> list[client.V1EnvFromSource] | None:
+    found = []
+    if settings.config_map:
+        found.append(
+            client.V1EnvFromSource(config_map_ref=client.V1ConfigMapEnvSource(name=settings.config_map))
+        )
+    if settings.secret:
+        found.append(client.V1EnvFromSource(secret_ref=client.V1SecretEnvSource(name=settings.secret)))
+    return found or None
+
+
+def _spread(spec: protocol.JobSpec) -> client.V1TopologySpreadConstraint:
+    """Workers of a Job share a node only where they must: a node that dies takes few of them."""
+    mine: Mapping[str, str] = {
+        KIND: label_of(spec.kind),
+        CAMPAIGN: label_of(spec.campaign.removeprefix("campaigns/")),
+    }
+    return client.V1TopologySpreadConstraint(
+        max_skew=1,
+        topology_key="kubernetes.io/hostname",
+        when_unsatisfiable="ScheduleAnyway",
+        label_selector=client.V1LabelSelector(match_labels=dict(mine)),
+    )

@@ -1,0 +1,269 @@
+"""The runner that has Jobs done by Kubernetes: creates them, looks at what became of them, deletes them.
+
+Kubernetes keeps what it is told, so this runner remembers nothing: after a restart, or in another replica,
+the same Jobs are found again by their names. What it is asked all the time, how a Job stands, it answers from
+a view that is kept by watching; the API server hears of it only when something is created or deleted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+import structlog
+import urllib3
+from kubernetes import client, config
+
+from actuary import errors
+from actuary.jobs import protocol
+from actuary.jobs.cluster import builder, pods, view
+from actuary.jobs.cluster import settings as cluster_settings
+
+_SYNC_SECONDS = 30.0
+"""How long the first call waits for the view."""
+_CALL_TIMEOUT = (5, 30)
+_log = structlog.get_logger("actuary.kubernetes")
+
+
+def connect() -> client.ApiClient:
+    """A client with the credentials of the pod that this process runs in, else of KUBECONFIG.
+
+    Raises:
+        errors.PreconditionError: there are none.
+    """
+    try:
+        try:
+            config.load_incluster_config()
+        except config.ConfigException:
+            config.load_kube_config()
+    except (config.ConfigException, OSError) as error:
+        message = (
+            f"no access to a Kubernetes API: expected to run in a pod, or KUBECONFIG to name a file: {error}"
+        )
+        raise errors.PreconditionError(message, reason="NO_KUBERNETES") from error
+    return client.ApiClient()
+
+
+class KubernetesRunner:
+    """A `protocol.Runner` of Indexed Jobs.
+
+    Args:
+        settings: the cluster's.
+        api: connected to its API server; closed with the runner.
+        trace: returns the W3C trace context that a Job's pods go on with; empty for none.
+    """
+
+    def __init__(
+        self,
+        settings: cluster_settings.KubernetesSettings,
+        api: client.ApiClient,
+        *,
+        trace: Callable[[], str] = lambda: "",
+    ) -> None:
+        self._settings = settings
+        self._api = api
+        self._batch = client.BatchV1Api(api)
+        self._trace = trace
+        self._view = view.View(api, settings.namespace)
+        self._view.start()
+        self._lock = threading.Lock()
+        self._writes = 0
+
+    @property
+    def calls(self) -> int:
+        """Calls made to the API server by now, watches included."""
+        return self._view.calls + self._writes
+
+    def launch(self, spec: protocol.JobSpec, uri: str) -> None:
+        """Creates the Job; one of ours with that name is left alone.
+
+        Raises:
+            errors.AlreadyExistsError: something that is not ours has the name.
+            errors.PreconditionError: the API server refuses: the Role, a quota, a policy; says what it said.
+            errors.UnavailableError: it does not answer.
+        """
+        job = builder.job_of(spec, uri, self._settings, trace=self._trace())
+        with _mapped(f"create the Job {job.metadata.name}"):
+            try:
+                self._count()
+                answer = self._batch.create_namespaced_job(
+                    self._settings.namespace, job, _preload_content=False, _request_timeout=_CALL_TIMEOUT
+                )
+                self._view.put(_form(answer))
+            except client.ApiException as error:
+                if error.status != 409:
+                    raise
+                self._check_ours(job.metadata.name, spec.name)
+
+    def _check_ours(self, name: str, resource: str) -> None:
+        self._count()
+        answer = self._batch.read_namespaced_job(
+            name, self._settings.namespace, _preload_content=False, _request_timeout=_CALL_TIMEOUT
+        )
+        there = _form(answer)
+        if there["metadata"].get("annotations", {}).get(builder.NAME) != resource:
+            raise errors.AlreadyExistsError(
+                f"the Job {name} in namespace {self._settings.namespace} is not {resource}: delete it"
+            )
+        self._view.put(there)
+
+    def status(self, name: str) -> protocol.RunStatus | None:
+        """What became of a Job; None when there is none.
+
+        Raises:
+            errors.UnavailableError: the API server has not answered for a while: nobody knows.
+        """
+        self._view.check(_SYNC_SECONDS)
+        job = self._view.job(builder.name_of(name))
+        if job is None:
+            return None
+        return status_of(
+            job, self._view.pods(job["metadata"]["name"]), self._view.refused(job["metadata"]["name"])
+        )
+
+    def cancel(self, name: str) -> None:
+        """Deletes a Job that has not ended, its pods first; they get SIGTERM, and their grace."""
+        self._view.check(_SYNC_SECONDS)
+        job = self._view.job(builder.name_of(name))
+        if job is not None and not _over(job) and not job["metadata"].get("deletionTimestamp"):
+            self._delete(job["metadata"]["name"])
+
+    def retain(self, names: Collection[str], kinds: Collection[str]) -> None:
+        """Deletes the Jobs of some kinds that have not ended and are not named: nobody asks about them."""
+        self._view.check(_SYNC_SECONDS)
+        ours = {builder.label_of(kind) for kind in kinds}
+        for job in self._view.jobs():
+            metadata = job["metadata"]
+            known = metadata.get("annotations", {}).get(builder.NAME, "") in names
+            if metadata.get("labels", {}).get(builder.KIND) not in ours or known:
+                continue
+            if not _over(job) and not metadata.get("deletionTimestamp"):
+                _log.info("deleting a job that nobody asks about", job=metadata["name"])
+                self._delete(metadata["name"])
+
+    def leave(self, kinds: Collection[str]) -> None:
+        """Nothing: another controller acts now, and finds the same Jobs."""
+
+    def close(self) -> None:
+        """Stops watching; Jobs go on."""
+        self._view.close()
+        self._api.close()
+
+    def _delete(self, name: str) -> None:
+        with _mapped(f"delete the Job {name}"):
+            self._count()
+            try:
+                # the Job stays in sight until its pods have ended, and reported what they used
+                self._batch.delete_namespaced_job(
+                    name,
+                    self._settings.namespace,
+                    propagation_policy="Foreground",
+                    _preload_content=False,
+                    _request_timeout=_CALL_TIMEOUT,
+                )
+            except client.ApiException as error:
+                if error.status != 404:
+                    raise
+
+    def _count(self) -> None:
+        with self._lock:
+            self._writes += 1
+
+
+def status_of(job: view.Form, there: list[pods.Pod], refused: str) -> protocol.RunStatus:
+    """How a Job stands, from what the API server says about it and its pods."""
+    status = job.get("status", {})
+    conditions = pods.conditions_of(job)
+    succeeded = len(pods.indexes_in(status.get("completedIndexes", "")))
+    failed = pods.indexes_in(status.get("failedIndexes", ""))
+    last = {pod.index: pod for pod in there if pod.ended}
+    state: protocol.State = "running"
+    failures: list[protocol.IndexFailure] = []
+    if "Complete" in conditions:
+        state = "succeeded"
+    elif "Failed" in conditions:
+        state = "failed"
+    if state == "failed" or failed:
+        failures = [pods.failure_of(last[index]) for index in sorted(failed) if index in last]
+    if state == "failed" and not failures:
+        failures = [_without_pod(conditions["Failed"], last)]
+    ended = len(there) - sum(pod.phase in ("Pending", "Running") for pod in there)
+    return protocol.RunStatus(
+        state=state,
+        indexes_succeeded=succeeded,
+        indexes_running=int(status.get("active", 0)),
+        failed=tuple(failures),
+        restarts=max(0, ended - succeeded - (len(failed) if state == "failed" else 0)),
+        waiting=_waiting(job, conditions, there, refused) if state == "running" else "",
+    )
+
+
+def _waiting(job: view.Form, conditions: dict[str, Any], there: list[pods.Pod], refused: str) -> str:
+    """Why a Job does not get on, in words; empty where it does."""
+    if job["metadata"].get("deletionTimestamp"):
+        return ""
+    if "Suspended" in conditions:
+        queue = job["metadata"].get("labels", {}).get(builder.QUEUE)
+        return f"suspended until the queue {queue} admits it" if queue else "suspended: somebody set suspend"
+    if refused and not any(pod.phase in ("Pending", "Running") for pod in there):
+        return f"no pod can be created: {refused}"
+    stuck = [pod for pod in there if pod.waiting]
+    if not stuck:
+        # an index whose pods end again and again is about to fail, and a person may mend what kills it
+        dead = [pod for pod in there if pod.ended and pod.exit_code != protocol.EXIT_DRAINED]
+        running = {pod.index for pod in there if pod.phase == "Running"}
+        again = [pod for pod in dead if pod.index not in running]
+        return (
+            f"index {again[-1].index}: {pods.failure_of(again[-1]).reason}; it is started again"
+            if again
+            else ""
+        )
+    more = f" ({len(stuck) - 1:,} more wait)" if len(stuck) > 1 else ""
+    return f"index {stuck[0].index}: {stuck[0].waiting}{more}"
+
+
+def _without_pod(condition: view.Form, last: dict[int, pods.Pod]) -> protocol.IndexFailure:
+    """Why a Job failed whose failed indexes have no pod to look at any more, or that has none."""
+    if last and condition.get("reason") != "DeadlineExceeded":
+        return pods.failure_of(last[min(last)])
+    reason = f"{condition.get('reason', 'Failed')}: {condition.get('message', 'no reason was given')}"
+    return protocol.IndexFailure(index=0, attempt=0, exit_code=None, reason=reason, log_tail="")
+
+
+def _over(job: view.Form) -> bool:
+    return bool(pods.conditions_of(job).keys() & {"Complete", "Failed"})
+
+
+def _form(answer: Any) -> view.Form:
+    if not 200 <= answer.status <= 299:
+        raise client.ApiException(http_resp=answer)
+    form: view.Form = json.loads(answer.data)
+    return form
+
+
+@contextlib.contextmanager
+def _mapped(what: str) -> Iterator[None]:
+    """The client's errors as ours."""
+    try:
+        yield
+    except client.ApiException as error:
+        said = _message(error)
+        if error.status is None or error.status >= 500 or error.status == 429:
+            raise errors.UnavailableError(
+                f"cannot {what}: {said}", reason="KUBERNETES_UNAVAILABLE"
+            ) from error
+        raise errors.PreconditionError(f"cannot {what}: {said}", reason="KUBERNETES_REFUSED") from error
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        message = f"cannot {what}: the Kubernetes API does not answer: {error}"
+        raise errors.UnavailableError(message, reason="KUBERNETES_UNAVAILABLE") from error
+
+
+def _message(error: client.ApiException) -> str:
+    """What the API server said, out of the Status in its answer."""
+    try:
+        return str(json.loads(error.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        return f"{error.status} {error.reason}"

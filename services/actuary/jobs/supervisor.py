@@ -1,0 +1,114 @@
+"""Keeps the worker of a pod going: what a local runner does for its children, inside a container.
+
+The worker is a fork of this process, so that nothing is loaded twice. One that crashes is started again as
+long as something was done or learnt in between (`evidence`): an item that kills its worker is found and
+passed over without a new pod each time. What ends the pod is a worker that is done, drained, sure to fail
+again, or out of patience.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from actuary.jobs import evidence, protocol
+from actuary.jobs import settings as job_settings
+from actuary.storage import location
+
+ATTEMPTS_A_POD = 128
+"""Attempts are numbered `launch * ATTEMPTS_A_LAUNCH + pod * ATTEMPTS_A_POD + restart`."""
+INDEX = "JOB_COMPLETION_INDEX"
+_PODS_BEFORE = ("ACTUARY_POD_FAILURES", "ACTUARY_POD_DISRUPTIONS")
+_FINAL = (protocol.EXIT_DONE, protocol.EXIT_DRAINED, protocol.EXIT_PERMANENT)
+
+Work = Callable[[int, int], int]
+"""Does (index, attempt) in this process; returns its exit code."""
+
+
+def supervise(uri: str, work: Work, environment: Mapping[str, str] = os.environ) -> int:
+    """Runs a pod's worker to its end; returns the pod's exit code. To be called in the main thread.
+
+    Args:
+        uri: of the Job's description.
+        work: what the worker does.
+        environment: names the index and how many pods it had before.
+    """
+    stop = threading.Event()
+    child: list[int] = []
+
+    def terminate(*_: Any) -> None:
+        stop.set()
+        for pid in child:
+            os.kill(pid, signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, terminate)
+    index = int(environment[INDEX])
+    spec = _described(uri)
+    options = job_settings.JobsSettings()
+    pods_before = sum(int(environment.get(name) or 0) for name in _PODS_BEFORE)
+    first = spec.launch * protocol.ATTEMPTS_A_LAUNCH + pods_before * ATTEMPTS_A_POD
+    patience = evidence.Patience(spec.backoff_limit_per_index)
+    for restart in range(ATTEMPTS_A_POD):
+        if stop.is_set():
+            return protocol.EXIT_DRAINED
+        code = _forked(lambda attempt=first + restart: work(index, attempt), child)  # type: ignore[misc]
+        if code in _FINAL or stop.is_set():
+            return code if code >= 0 else protocol.EXIT_DRAINED
+        if not patience.crashed(evidence.look(spec, index)):
+            break
+        pause = options.restart_seconds * 2.0 ** (patience.in_a_row - 1)
+        stop.wait(min(pause, options.restart_longest_seconds))
+    if code < 0:
+        _say(f"index {index}: the worker was killed by {_name(-code)}, after {restart} restarts")
+        return 1
+    return code
+
+
+def _described(uri: str) -> protocol.JobSpec:
+    store_uri, key = protocol.split_uri(uri)
+    return protocol.JobSpec.from_json(location.open_store(store_uri).get(key))
+
+
+def _forked(work: Callable[[], int], child: list[int]) -> int:
+    """Runs something in a child; returns its exit code, negative for a signal, as `subprocess` counts."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            code = work()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    child[:] = [pid]
+    try:
+        _, status = os.waitpid(pid, 0)
+    finally:
+        child.clear()
+    return os.waitstatus_to_exitcode(status)
+
+
+def _name(number: int) -> str:
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+    return (
+        f"{name} (out of memory, perhaps: the kernel kills what takes too much)"
+        if name == "SIGKILL"
+        else name
+    )
+
+
+def _say(message: str) -> None:
+    """Leaves the reason as the last line of the log, where whoever looks at the pod finds it."""
+    form = {"code": "INTERNAL", "reason": "WORKER_CRASHED", "message": message, "metadata": {}}
+    sys.stderr.write(json.dumps(form, ensure_ascii=False) + "\n")

@@ -1,0 +1,264 @@
+"""What the Kubernetes runner builds, and what it makes of what the API server says; no server is asked."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from kubernetes import client
+
+from actuary.jobs import protocol
+from actuary.jobs.cluster import builder, pods, runner, settings
+
+SPEC = protocol.JobSpec(
+    name="campaigns/c1/annotationJobs/annotate-w0",
+    kind="annotation",
+    campaign="campaigns/c1",
+    indexes=20,
+    parallelism=8,
+    artifact="campaigns/c1/annotationJobs/annotate-w0",
+    store_uri="s3://bucket/actuary",
+)
+
+
+def built(spec=SPEC, *, credentials="", trace="", **wanted):
+    """The Job as the API server would get it."""
+    made = settings.KubernetesSettings(namespace="ns", image="localhost/actuary:1", **wanted)
+    job = builder.job_of(spec, spec.uri, made, credentials=credentials, trace=trace)
+    return client.ApiClient().sanitize_for_serialization(job)
+
+
+class TestBuilder:
+    def test_a_job_is_indexed_and_knows_drains_from_failures(self):
+        spec = built()["spec"]
+        assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 20, 8)
+        assert spec["backoffLimitPerIndex"] == builder.PODS_BACKOFF_LIMIT
+        assert spec["maxFailedIndexes"] == 0
+        assert spec["podReplacementPolicy"] == "Failed"
+        rules = spec["podFailurePolicy"]["rules"]
+        assert [(rule["action"], rule.get("onExitCodes", {}).get("values")) for rule in rules] == [
+            ("FailIndex", [protocol.EXIT_PERMANENT]),
+            ("Ignore", [protocol.EXIT_DRAINED]),
+            ("Ignore", None),
+        ]
+        assert rules[2]["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
+        assert "suspend" not in spec
+        assert "activeDeadlineSeconds" not in spec
+
+    def test_a_pod_may_do_little(self):
+        pod = built()["spec"]["template"]["spec"]
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["restartPolicy"] == "Never"
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        (container,) = pod["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        }
+        assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/tmp"]
+
+    def test_a_pod_gets_the_uri_and_learns_how_many_pods_it_had_before(self):
+        (container,) = built()["spec"]["template"]["spec"]["containers"]
+        assert container["command"] == ["actuary", "work", SPEC.uri, "--in-pod"]
+        fields = {
+            e["name"]: e["valueFrom"]["fieldRef"]["fieldPath"] for e in container["env"] if "valueFrom" in e
+        }
+        assert fields == {
+            "ACTUARY_POD_FAILURES": "metadata.annotations['batch.kubernetes.io/job-index-failure-count']",
+            "ACTUARY_POD_DISRUPTIONS": (
+                "metadata.annotations['batch.kubernetes.io/job-index-ignored-failure-count']"
+            ),
+        }
+
+    def test_names_are_short_legal_and_never_shared(self):
+        names = [
+            builder.name_of(f"campaigns/{campaign}/{collection}/{job}")
+            for campaign in ("a" * 63, "a" * 62, "1-2", "a")
+            for collection in ("annotationJobs", "critiqueJobs")
+            for job in ("annotate-w0", "annotate-w0-retry-2", "b" * 63)
+        ]
+        assert len(set(names)) == len(names)
+        for name in names:
+            assert len(name) <= 57
+            assert name[0].isalpha()
+            assert all(c.isalnum() or c == "-" for c in name)
+            assert name == name.lower()
+
+    def test_a_profile_by_kind_places_a_stage_on_its_nodes_with_its_model_server(self):
+        gpu = {
+            "resources": {"limits": {"nvidia.com/gpu": 1, "memory": "8Gi"}},
+            "node_selector": {"gpu": "h100"},
+            "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
+            "sidecars": [{"name": "triton", "image": "triton"}],
+            "volumes": [{"name": "models", "emptyDir": {}}],
+            "scratch": "1Gi",
+        }
+        pod = built(profiles={"annotation": gpu})["spec"]["template"]["spec"]
+        assert pod["containers"][0]["resources"] == {"limits": {"nvidia.com/gpu": "1", "memory": "8Gi"}}
+        assert pod["nodeSelector"] == {"gpu": "h100"}
+        assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists"}]
+        assert pod["initContainers"] == [{"name": "triton", "image": "triton", "restartPolicy": "Always"}]
+        assert [volume["name"] for volume in pod["volumes"]] == ["scratch", "models"]
+        plain = built(profiles={"train": gpu})["spec"]["template"]["spec"]
+        assert "initContainers" not in plain
+        assert "resources" not in plain["containers"][0]
+
+    def test_a_queue_admits_what_is_created_suspended(self):
+        job = built(queue="labels", priority="low", labels={"cost-centre": "42"})
+        assert job["spec"]["suspend"] is True
+        assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "labels"
+        assert job["metadata"]["labels"]["kueue.x-k8s.io/priority-class"] == "low"
+        pod = job["spec"]["template"]["metadata"]["labels"]
+        assert pod["cost-centre"] == "42"
+        assert "kueue.x-k8s.io/queue-name" not in pod
+
+    def test_credentials_are_mounted_and_the_trace_goes_on(self):
+        pod = built(credentials="c1-store", trace="00-abc-def-01")["spec"]["template"]["spec"]
+        assert {"name": "store", "secret": {"secretName": "c1-store", "defaultMode": 0o440}} in pod["volumes"]
+        env = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
+        assert env["ACTUARY_STORAGE_CREDENTIALS_FOLDER"] == builder.CREDENTIALS_FOLDER
+        assert env["TRACEPARENT"] == "00-abc-def-01"
+
+    @pytest.mark.parametrize(("own", "default", "expected"), [(None, 0, None), (None, 60, 60), (0.2, 60, 1)])
+    def test_a_deadline_is_the_jobs_or_the_clusters(self, own, default, expected):
+        spec = protocol.JobSpec(**{**json.loads(SPEC.to_json()), "parents": (), "deadline_seconds": own})
+        assert built(spec, deadline_seconds=default)["spec"].get("activeDeadlineSeconds") == expected
+
+
+def pod(index=0, *, phase="Pending", created="2026-01-01T00:00:00Z", **status):
+    """A pod as the API server writes it."""
+    return pods.pod_of(
+        {
+            "metadata": {
+                "name": f"c1-{index}",
+                "creationTimestamp": created,
+                "labels": {pods.JOB: "c1", pods.INDEX: str(index), builder.KIND: "annotation"},
+            },
+            "spec": {
+                "containers": [
+                    {"name": "worker", "image": "reg/actuary:9", "resources": {"limits": {"memory": "1Gi"}}}
+                ]
+            },
+            "status": {"phase": phase, **status},
+        }
+    )
+
+
+def waiting(reason, message):
+    return {
+        "containerStatuses": [
+            {"name": "worker", "state": {"waiting": {"reason": reason, "message": message}}}
+        ]
+    }
+
+
+def terminated(code, *, reason="Error", message=""):
+    state = {"terminated": {"exitCode": code, "reason": reason, "message": message}}
+    return {"phase": "Failed", "containerStatuses": [{"name": "worker", "state": state}]}
+
+
+def status_of(*there, refused="", labels=None, **status):
+    job = {"metadata": {"name": "c1", "labels": labels or {}}, "status": status}
+    return runner.status_of(job, list(there), refused)
+
+
+UNSCHEDULABLE = {
+    "conditions": [
+        {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": "0/1 nodes: 1 too small",
+        }
+    ]
+}
+WAITING = {
+    "no image": (
+        pod(3, **waiting("ErrImageNeverPull", "not present")),
+        "index 3: the image reg/actuary:9 of container worker cannot be pulled (ErrImageNeverPull): "
+        "not present",
+    ),
+    "no room": (pod(3, **UNSCHEDULABLE), "index 3: no node takes it: 0/1 nodes: 1 too small"),
+    "no secret": (
+        pod(3, **waiting("CreateContainerConfigError", 'secret "x" not found')),
+        'index 3: container worker cannot start (CreateContainerConfigError): secret "x" not found',
+    ),
+    "out of memory": (
+        pod(3, **terminated(137, reason="OOMKilled")),
+        "index 3: out of memory: the worker took its limit of 1Gi. Raise resources.limits.memory in the "
+        "profile of annotation (jobs.profiles in the chart's values); it is started again",
+    ),
+    "evicted": (
+        pod(3, phase="Failed", reason="Evicted", message="The node was low on resource: ephemeral-storage."),
+        "index 3: evicted from its node: The node was low on resource: ephemeral-storage.; it is started "
+        "again",
+    ),
+    "starting": (pod(3, **waiting("ContainerCreating", "")), ""),
+    "running": (pod(3, phase="Running"), ""),
+    "drained": (pod(3, **terminated(protocol.EXIT_DRAINED)), ""),
+}
+
+
+class TestStatus:
+    @pytest.mark.parametrize("case", WAITING)
+    def test_what_keeps_a_pod_from_running_is_said_in_words(self, case):
+        seen, expected = WAITING[case]
+        assert status_of(seen, active=1).waiting == expected
+
+    def test_a_quota_that_refuses_pods_and_a_queue_are_named(self):
+        refused = 'pods "c1-0" is forbidden: exceeded quota: team, requested: pods=1'
+        assert status_of(refused=refused).waiting == f"no pod can be created: {refused}"
+        assert status_of(pod(0, phase="Running"), refused=refused, active=1).waiting == ""
+        suspended = [{"type": "Suspended", "status": "True"}]
+        assert status_of(conditions=suspended, labels={builder.QUEUE: "q"}).waiting == (
+            "suspended until the queue q admits it"
+        )
+
+    def test_counts_come_from_the_job(self):
+        seen = status_of(
+            pod(0, **terminated(1)), pod(1, phase="Running"), active=1, completedIndexes="0,2-4", succeeded=4
+        )
+        assert (seen.state, seen.indexes_succeeded, seen.indexes_running) == ("running", 4, 1)
+        assert status_of(conditions=[{"type": "Complete", "status": "True"}]).state == "succeeded"
+
+    def test_a_failed_index_tells_the_error_that_its_worker_gave(self):
+        error = {"code": "NOT_FOUND", "reason": "NOT_FOUND", "message": "no such file", "metadata": {}}
+        last = pod(7, **terminated(3, message=f"some line\n{json.dumps(error)}"))
+        before = pod(7, created="2025-12-31T00:00:00Z", **terminated(1, message="an earlier one"))
+        failed = [
+            {"type": "Failed", "status": "True", "reason": "FailedIndexes", "message": "Job has failed"}
+        ]
+        seen = status_of(before, last, conditions=failed, failedIndexes="7")
+        assert seen.state == "failed"
+        (failure,) = seen.failed
+        assert (failure.index, failure.exit_code, failure.reason, failure.error) == (
+            7,
+            3,
+            "no such file",
+            error,
+        )
+
+    def test_a_deadline_and_pods_that_are_gone_are_told_by_the_jobs_condition(self):
+        late = {
+            "type": "Failed",
+            "status": "True",
+            "reason": "DeadlineExceeded",
+            "message": "Job was active too long",
+        }
+        seen = status_of(pod(1, **terminated(75)), conditions=[late])
+        assert seen.failed[0].reason == "DeadlineExceeded: Job was active too long"
+        gone = {
+            "type": "Failed",
+            "status": "True",
+            "reason": "FailedIndexes",
+            "message": "Job has failed indexes",
+        }
+        assert status_of(conditions=[gone], failedIndexes="3").failed[0].reason == (
+            "FailedIndexes: Job has failed indexes"
+        )
+
+    @pytest.mark.parametrize("text", ["", "no json", "[1]", '{"message": "half"}', "x\n{"])
+    def test_last_words_that_are_no_error_are_none(self, text):
+        assert pods.error_in(text) is None
