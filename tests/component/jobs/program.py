@@ -19,7 +19,7 @@ from pathlib import Path
 
 from actuary import errors
 from actuary.annotator import work
-from actuary.jobs import chunks, protocol, worker
+from actuary.jobs import chunks, protocol, supervisor, worker
 from actuary.models import forms
 from actuary.models import protocol as models
 from actuary.state import database, jobs
@@ -164,5 +164,8 @@ TASKS: dict[str, worker.Task] = {
 }
 
 if __name__ == "__main__":
+    if "--in-pod" in sys.argv:
+        uri = sys.argv[1]
+        sys.exit(supervisor.supervise(uri, lambda i, k: worker.main(uri, i, k, TASKS, reporter)))
     uri, _, index, _, attempt = sys.argv[1:]
     sys.exit(worker.main(uri, int(index), int(attempt), TASKS, reporter))
