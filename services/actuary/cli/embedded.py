@@ -201,18 +201,29 @@ _REGISTER: Mapping[str, Callable[[_Process], rpc_server.ServiceRegistration]] = 
 
 def _start_controllers(process: _Process) -> Any:
     """Starts a loop a service; returns the runner that they share, so that the cores are shared too."""
-    from actuary.jobs import local
-    from actuary.jobs import settings as job_settings
-
-    runner = local.LocalRunner(job_settings.JobsSettings(cores=process.options.cores))
     report_address = process.options.report_address or process.address
-    planned = planning.PlanningSettings(workers=process.options.cores, report_address=report_address)
+    if process.options.runner == "kubernetes":
+        runner: Any = _kubernetes_runner()
+        planned = planning.PlanningSettings(report_address=report_address)
+    else:
+        from actuary.jobs import local
+        from actuary.jobs import settings as job_settings
+
+        runner = local.LocalRunner(job_settings.JobsSettings(cores=process.options.cores))
+        planned = planning.PlanningSettings(workers=process.options.cores, report_address=report_address)
     for service in process.services:
         if service in _CONTROL:
             _CONTROL[service](process, runner, planned)
         else:
             _control_jobs(process, runner, planned, service)
     return runner
+
+
+def _kubernetes_runner() -> Any:
+    from actuary.jobs.cluster import runner
+    from actuary.jobs.cluster import settings as cluster_settings
+
+    return runner.KubernetesRunner(cluster_settings.KubernetesSettings(), runner.connect())
 
 
 def _job_controller(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import pydantic
 import pydantic_settings
@@ -23,6 +24,8 @@ class ProcessSettings(pydantic_settings.BaseSettings):
     """`sqlite:///path` or `postgresql+psycopg://user@host/name`; by default a file in the data folder."""
     store_uri: str = ""
     """`file:///folder` or `s3://bucket/prefix`; by default a folder in the data folder."""
+    runner: Literal["local", "kubernetes"] = "local"
+    """Where Jobs run: as processes of this machine, or as Jobs of a cluster (`ACTUARY_KUBERNETES_…`)."""
     cores: int = pydantic.Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     """Worker processes at once, over all Jobs of this process; the machine's cores."""
     controller_seconds: float = pydantic.Field(default=0.2, gt=0)

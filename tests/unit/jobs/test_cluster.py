@@ -118,7 +118,7 @@ class TestBuilder:
         pod = built(credentials="c1-store", trace="00-abc-def-01")["spec"]["template"]["spec"]
         assert {"name": "store", "secret": {"secretName": "c1-store", "defaultMode": 0o440}} in pod["volumes"]
         env = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
-        assert env["ACTUARY_STORAGE_CREDENTIALS_FOLDER"] == builder.CREDENTIALS_FOLDER
+        assert env["ACTUARY_STORAGE_SESSION_TOKEN_FILE"] == f"{builder.CREDENTIALS_FOLDER}/session_token"
         assert env["TRACEPARENT"] == "00-abc-def-01"
 
     @pytest.mark.parametrize(("own", "default", "expected"), [(None, 0, None), (None, 60, 60), (0.2, 60, 1)])

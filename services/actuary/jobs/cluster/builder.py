@@ -33,6 +33,8 @@ PODS_BACKOFF_LIMIT = 6
 """Pods of one index that may fail; within a pod a worker that crashes is started again by its supervisor."""
 CREDENTIALS_FOLDER = "/var/run/actuary/store"
 """Where a worker finds the credentials of its Job."""
+CREDENTIALS = ("access_key", "secret_key", "session_token")
+"""Keys of the Secret that holds them; settings of the store have the same names."""
 _LONGEST_NAME = 57
 """A pod's host name is the Job's, a dash and the index, at most 63 characters: 20,000 indexes need six."""
 _COUNTS = {
@@ -223,7 +225,10 @@ def _environment(
     # a worker that was told to stop is to be done before it is killed
     found.append(client.V1EnvVar(name="ACTUARY_JOBS_DRAIN_SECONDS", value=str(settings.grace_seconds // 2)))
     if credentials:
-        found.append(client.V1EnvVar(name="ACTUARY_STORAGE_CREDENTIALS_FOLDER", value=CREDENTIALS_FOLDER))
+        found += [
+            client.V1EnvVar(name=f"ACTUARY_STORAGE_{key.upper()}_FILE", value=f"{CREDENTIALS_FOLDER}/{key}")
+            for key in CREDENTIALS
+        ]
     if trace:
         found.append(client.V1EnvVar(name="TRACEPARENT", value=trace))
     return [*found, *(dict(each) for each in profile.env)]
