@@ -300,6 +300,16 @@ def doctor(
 
 
 @app.command(hidden=True)
+def migrate() -> None:
+    """Bring the database of ACTUARY_DATABASE_URL to this version, as the chart does before an upgrade."""
+    from actuary import logs
+    from actuary.cli.commands import servers
+
+    logs.configure(form="json")
+    servers.migrate()
+
+
+@app.command(hidden=True)
 def work(
     uri: Annotated[str, typer.Argument(help="URI of the Job's job.json.")],
     index: Annotated[int, typer.Option(min=0, help="Which process of the Job this is.")] = 0,

@@ -188,7 +188,7 @@ WAITING = {
     "out of memory": (
         pod(3, **terminated(137, reason="OOMKilled")),
         "index 3: out of memory: the worker took its limit of 1Gi. Raise resources.limits.memory in the "
-        "profile of annotation (jobs.profiles in the chart's values); it is started again",
+        "profile of annotation (worker.profiles in the chart's values); it is started again",
     ),
     "evicted": (
         pod(3, phase="Failed", reason="Evicted", message="The node was low on resource: ephemeral-storage."),

@@ -46,6 +46,21 @@ def serve(services: list[str], address: str, metrics_port: int) -> None:
         _until_signal()
 
 
+def migrate() -> None:
+    """Migrates the database that the settings name."""
+    from actuary.state import database
+
+    process = settings.ProcessSettings()
+    if not process.database_url:
+        raise errors.InvalidInputError("ACTUARY_DATABASE_URL is not set: expected the database to migrate")
+    opened = database.Database.open(process.database_url)
+    try:
+        opened.migrate()
+    finally:
+        opened.close()
+    typer.echo("the database is up to date", err=True)
+
+
 def gc(data: Path, store: str, *, dry_run: bool, older_than_hours: float) -> None:
     """Removes objects that no manifest names."""
     from actuary.storage import gc as collector

@@ -27,8 +27,7 @@ KIND, CAMPAIGN = "actuary.dev/kind", "actuary.dev/campaign"
 NAME = "actuary.dev/name"
 """Annotation: resource name of the Job."""
 QUEUE, PRIORITY = "kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class"
-SELECTOR = f"{MANAGED_BY}=actuary,{KIND}"
-"""Finds all Jobs and pods of ours."""
+INSTANCE = "app.kubernetes.io/instance"
 PODS_BACKOFF_LIMIT = 6
 """Pods of one index that may fail; within a pod a worker that crashes is started again by its supervisor."""
 CREDENTIALS_FOLDER = "/var/run/actuary/store"
@@ -44,14 +43,19 @@ _COUNTS = {
 """Annotations in which Kubernetes says how many pods the index had before."""
 
 
-def name_of(job: str) -> str:
+def selector(instance: str) -> str:
+    """Finds all Jobs and pods of an installation."""
+    return f"{MANAGED_BY}=actuary,{KIND},{INSTANCE}={label_of(instance)}"
+
+
+def name_of(job: str, instance: str = "actuary") -> str:
     """The name in Kubernetes of a Job by its resource name; no two share one.
 
     >>> name_of("campaigns/c1/annotationJobs/annotate-w0")
-    'c1-annotate-w0-1cec07ba'
+    'c1-annotate-w0-c0c71308'
     """
     parts = job.split("/")
-    digest = hashlib.sha256(job.encode()).hexdigest()[:8]
+    digest = hashlib.sha256(f"{instance}/{job}".encode()).hexdigest()[:8]
     readable = re.sub(r"[^a-z0-9-]+", "-", f"{parts[1]}-{parts[-1]}".lower())[: _LONGEST_NAME - 9]
     # a name begins with a letter: a Job may get a Service of its name
     return f"{readable if readable[:1].isalpha() else 'c' + readable[:-1]}-{digest}".replace("--", "-")
@@ -86,6 +90,7 @@ def job_of(
         "app.kubernetes.io/name": "actuary",
         "app.kubernetes.io/component": WORKER,
         MANAGED_BY: "actuary",
+        INSTANCE: label_of(settings.instance),
         KIND: label_of(spec.kind),
         CAMPAIGN: label_of(spec.campaign.removeprefix("campaigns/")),
         **settings.labels,
@@ -98,7 +103,7 @@ def job_of(
         api_version="batch/v1",
         kind="Job",
         metadata=client.V1ObjectMeta(
-            name=name_of(spec.name),
+            name=name_of(spec.name, settings.instance),
             namespace=settings.namespace,
             labels={**labels, **queue},
             annotations={NAME: spec.name},

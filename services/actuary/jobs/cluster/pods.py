@@ -105,7 +105,7 @@ def _ended(
         has = f"its limit of {limit}" if limit else "all of its node's memory"
         return (
             f"out of memory: the worker took {has}. Raise resources.limits.memory in the profile of "
-            f"{kind or 'its kind of Job'} (jobs.profiles in the chart's values)"
+            f"{kind or 'its kind of Job'} (worker.profiles in the chart's values)"
         )
     for condition in status.get("conditions", []):
         if condition["type"] == "DisruptionTarget" and condition["status"] == "True":

@@ -67,7 +67,7 @@ class KubernetesRunner:
         self._api = api
         self._batch = client.BatchV1Api(api)
         self._trace = trace
-        self._view = view.View(api, settings.namespace)
+        self._view = view.View(api, settings.namespace, builder.selector(settings.instance))
         self._view.start()
         self._lock = threading.Lock()
         self._writes = 0
@@ -117,7 +117,7 @@ class KubernetesRunner:
             errors.UnavailableError: the API server has not answered for a while: nobody knows.
         """
         self._view.check(_SYNC_SECONDS)
-        job = self._view.job(builder.name_of(name))
+        job = self._view.job(builder.name_of(name, self._settings.instance))
         if job is None:
             return None
         return status_of(
@@ -127,7 +127,7 @@ class KubernetesRunner:
     def cancel(self, name: str) -> None:
         """Deletes a Job that has not ended, its pods first; they get SIGTERM, and their grace."""
         self._view.check(_SYNC_SECONDS)
-        job = self._view.job(builder.name_of(name))
+        job = self._view.job(builder.name_of(name, self._settings.instance))
         if job is not None and not _over(job) and not job["metadata"].get("deletionTimestamp"):
             self._delete(job["metadata"]["name"])
 

@@ -59,6 +59,8 @@ class KubernetesSettings(pydantic_settings.BaseSettings):
 
     namespace: str = pydantic.Field(default_factory=_own_namespace)
     """Where Jobs are created; that of the service by default."""
+    instance: str = "actuary"
+    """Name of the installation: Jobs of others in the namespace are left alone."""
     image: str = ""
     """Image of the workers."""
     image_pull_policy: str = "IfNotPresent"

@@ -20,7 +20,7 @@ import urllib3
 from kubernetes import client
 
 from actuary import errors
-from actuary.jobs.cluster import builder, pods
+from actuary.jobs.cluster import pods
 
 PAGE = 500
 """Objects a list call."""
@@ -37,7 +37,7 @@ Form = Mapping[str, Any]
 class View:
     """Jobs and pods of ours in one namespace. Safe to be asked from any thread."""
 
-    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+    def __init__(self, api: client.ApiClient, namespace: str, selector: str) -> None:
         self._lock = threading.Condition()
         self._jobs: dict[str, Form] = {}
         self._pods: dict[str, dict[str, pods.Pod]] = collections.defaultdict(dict)
@@ -45,12 +45,8 @@ class View:
         """Why no pod of a Job could be created, by the Job's name."""
         batch, core = client.BatchV1Api(api), client.CoreV1Api(api)
         self._watches = [
-            _Watch(
-                "jobs", batch.list_namespaced_job, namespace, self._see_job, label_selector=builder.SELECTOR
-            ),
-            _Watch(
-                "pods", core.list_namespaced_pod, namespace, self._see_pod, label_selector=builder.SELECTOR
-            ),
+            _Watch("jobs", batch.list_namespaced_job, namespace, self._see_job, label_selector=selector),
+            _Watch("pods", core.list_namespaced_pod, namespace, self._see_pod, label_selector=selector),
             _Watch(
                 "events",
                 core.list_namespaced_event,
