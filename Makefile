@@ -11,10 +11,16 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo build/uv/bin/uv)
 SAMPLE ?= digits
 
-.PHONY: help setup protos run test test-real lint format bench bench-pipeline clean
+# what builds images: the first of these that there is
+BUILDER ?= $(firstword $(foreach name,docker podman buildah,$(if $(shell command -v $(name) 2>/dev/null),$(name))))
+BASE ?= docker.io/library/python:3.13-slim-bookworm
+REGISTRY ?= localhost
+TAG ?= dev
+
+.PHONY: help setup protos run test test-real e2e images lint format bench bench-pipeline clean
 
 help: ## Print the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build/uv/bin/uv:
 	@echo "installing uv into build/uv"
@@ -36,10 +42,18 @@ run: setup ## Run the sample campaign: label, criticise, sample, review, estimat
 	@$(BIN)/actuary run $(SAMPLE)
 
 test: setup ## Run the tests that need no server
-	@$(BIN)/pytest -m "not real" -n 2 --dist loadfile
+	@$(BIN)/pytest -m "not real and not e2e" -n 2 --dist loadfile
 
 test-real: setup ## Run the tests against real MinIO, PostgreSQL and Chromium
 	@$(BIN)/pytest -m real
+
+images: ## Build the images of services and workers: REGISTRY/actuary:TAG and REGISTRY/actuary-compute:TAG, on BASE
+	@test -n "$(BUILDER)" || { echo "expected docker, podman or buildah; found none of them"; exit 1; }
+	$(BUILDER) build -f services/Dockerfile --build-arg BASE=$(BASE) --target control -t $(REGISTRY)/actuary:$(TAG) .
+	$(BUILDER) build -f services/Dockerfile --build-arg BASE=$(BASE) --target compute -t $(REGISTRY)/actuary-compute:$(TAG) .
+
+e2e: setup ## Run the tests on the Kubernetes cluster of KUBECONFIG, with images that it has (see CONTRIBUTING.md)
+	@$(BIN)/pytest -m e2e
 
 lint: setup node_modules/.stamp build/googleapis/.stamp ## Check format, types, layers and protos
 	@$(BIN)/ruff format --check .

@@ -1,0 +1,119 @@
+"""A release of the chart on a real cluster: KUBECONFIG says which; the images are those of values.yaml."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import actuary
+
+HERE = Path(__file__).parent
+CHART = HERE.parents[1] / "charts" / "actuary"
+SERVICES = ("campaign", "annotator", "critic", "sampler", "review", "trainer")
+WAIT_SECONDS = 600
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cluster:
+    """A namespace of a cluster, by kubectl and helm."""
+
+    namespace: str
+
+    def kubectl(self, *arguments: object, stdin: str | None = None, check: bool = True) -> str:
+        """Runs kubectl in the namespace; returns what it printed."""
+        return self._run("kubectl", "-n", self.namespace, *arguments, stdin=stdin, check=check)
+
+    def helm(self, *arguments: object, check: bool = True) -> str:
+        """Runs helm in the namespace; returns what it printed."""
+        return self._run("helm", "-n", self.namespace, *arguments, check=check)
+
+    def get(self, kind: str, *arguments: object) -> list[dict[str, Any]]:
+        """Objects of a kind."""
+        return json.loads(self.kubectl("get", kind, "-o", "json", *arguments))["items"]
+
+    @contextlib.contextmanager
+    def forward(self, service: str, port: int) -> Iterator[str]:
+        """Forwards a free port of this machine to a service; yields its address."""
+        process = subprocess.Popen(
+            ["kubectl", "-n", self.namespace, "port-forward", f"service/{service}", f":{port}"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            line = process.stdout.readline()
+            forwarded = re.search(r":(\d+) ->", line)
+            yield f"127.0.0.1:{forwarded[1]}"
+        finally:
+            process.terminate()
+            process.wait()
+            process.stdout.close()
+
+    def _run(self, *command: object, stdin: str | None = None, check: bool = True) -> str:
+        done = subprocess.run(
+            list(map(str, command)), input=stdin, capture_output=True, text=True, check=False, timeout=900
+        )
+        shown = f"{' '.join(map(str, command))}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == 0 or not check, shown
+        return done.stdout if done.returncode == 0 else done.stdout + done.stderr
+
+
+def wait_for(look: Callable[[], Any], what: str, seconds: float = WAIT_SECONDS) -> Any:
+    """Looks until there is something, and returns it; fails with the last look."""
+    end = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found:
+            return found
+        assert time.monotonic() < end, f"waited {seconds} s for {what}; last: {found!r}"
+        time.sleep(0.5)
+
+
+@contextlib.contextmanager
+def namespace(prefix: str) -> Iterator[Cluster]:
+    """A namespace in which pods have to be restricted, gone afterwards."""
+    if not os.environ.get("KUBECONFIG"):
+        pytest.fail("expected KUBECONFIG to name a cluster: see CONTRIBUTING.md")
+    for program in ("kubectl", "helm"):
+        if shutil.which(program) is None:
+            pytest.fail(f"expected {program} on the PATH")
+    cluster = Cluster(f"{prefix}-{secrets.token_hex(3)}")
+    cluster.kubectl("create", "namespace", cluster.namespace)
+    cluster.kubectl("label", "namespace", cluster.namespace, "pod-security.kubernetes.io/enforce=restricted")
+    try:
+        yield cluster
+    finally:
+        if not os.environ.get("ACTUARY_E2E_KEEP"):
+            cluster.kubectl("delete", "namespace", cluster.namespace, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def installed() -> Iterator[Cluster]:
+    """The chart, installed with the trial database and store, and ready."""
+    with namespace("actuary") as cluster:
+        cluster.helm("install", "actuary", CHART, "-f", HERE / "values.yaml", "--wait", "--timeout", "5m")
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def client(installed) -> Iterator[actuary.Client]:
+    """A client from outside the cluster."""
+    with installed.forward("actuary-campaign", 7411) as address, actuary.Client(address) as found:
+        yield found
