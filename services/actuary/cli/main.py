@@ -326,8 +326,6 @@ def work(
 
 def main() -> None:
     """Entry point: deliberate errors become one message and an exit code, without a traceback."""
-    import pydantic
-
     from actuary import errors
 
     try:
@@ -338,10 +336,9 @@ def main() -> None:
     except errors.ActuaryError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
-    except pydantic.ValidationError as error:
-        for each in error.errors():
-            variable = "_".join(str(part) for part in ("ACTUARY", *each["loc"])).upper()
-            typer.echo(f"error: {variable}: {each['msg']}, got {each['input']!r}", err=True)
+    except ValueError as error:
+        for line in _wrong_variables(error):
+            typer.echo(f"error: {line}", err=True)
         sys.exit(2)
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -351,6 +348,19 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _wrong_variables(error: ValueError) -> list[str]:
+    """What is wrong with the environment, if it was that; raises any other error again."""
+    import pydantic  # late: it takes longer to import than `--help` to print
+
+    if not isinstance(error, pydantic.ValidationError):
+        raise error
+    lines = []
+    for each in error.errors():
+        variable = "_".join(str(part) for part in ("ACTUARY", *each["loc"])).upper()
+        lines.append(f"{variable}: {each['msg']}, got {each['input']!r}")
+    return lines
 
 
 if __name__ == "__main__":
