@@ -356,9 +356,10 @@ def _wrong_variables(error: ValueError) -> list[str]:
 
     if not isinstance(error, pydantic.ValidationError):
         raise error
+    section = error.title.removesuffix("Settings").removesuffix("Process").replace("Planning", "Jobs")
     lines = []
     for each in error.errors():
-        variable = "_".join(str(part) for part in ("ACTUARY", *each["loc"])).upper()
+        variable = "_".join(str(part) for part in ("ACTUARY", section, *each["loc"]) if part != "").upper()
         lines.append(f"{variable}: {each['msg']}, got {each['input']!r}")
     return lines
 
