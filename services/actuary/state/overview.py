@@ -1,6 +1,6 @@
 """A campaign and its purse as one read: what GetCampaign and every watcher ask for, many times a second.
 
-One transaction, so that state and money belong together, and statements that are built once.
+One statement for both, so that state and money belong together; it is built once.
 """
 
 from __future__ import annotations
@@ -32,14 +32,17 @@ class Overviews:
     def __init__(self, db: database.Database) -> None:
         self._db = db
         name: sa.BindParameter[str] = sa.bindparam("name")
-        self._campaign = sa.select(tables.campaigns).where(tables.campaigns.c.name == name)
-        self._version = sa.select(tables.campaigns.c.version).where(tables.campaigns.c.name == name)
-        self._kept: dict[str, campaigns.CampaignRecord] = {}
-        self._accounts = (
-            sa.select(tables.purse_accounts)
-            .where(tables.purse_accounts.c.campaign == name)
-            .order_by(tables.purse_accounts.c.account)
+        row, accounts = tables.campaigns, tables.purse_accounts
+        self._campaign = sa.select(row).where(row.c.name == name)
+        self._known = (
+            sa.select(
+                row.c.version, accounts.c.account, accounts.c.limit, accounts.c.reserved, accounts.c.settled
+            )
+            .select_from(row.outerjoin(accounts, accounts.c.campaign == row.c.name))
+            .where(row.c.name == name)
+            .order_by(accounts.c.account)
         )
+        self._kept: dict[str, campaigns.CampaignRecord] = {}
 
     def get(self, name: str) -> Overview:
         """Reads one.
@@ -47,24 +50,22 @@ class Overviews:
         Raises:
             NotFoundError: No such campaign.
         """
-        with self._db.read() as connection:
-            # most reads find what the last one found: decoding the row again costs more than asking for its
-            # version
-            version = connection.execute(self._version, {"name": name}).scalar_one_or_none()
-            if version is None:
-                raise errors.NotFoundError(f"no campaign {name}", metadata={"name": name})
-            record = self._kept.get(name)
-            if record is None or record.version != version:
+        # most reads find what the last one found: decoding a row costs more than asking for its version
+        record = self._kept.get(name)
+        known = self._db.rows(self._known, {"name": name})
+        if not known:
+            raise errors.NotFoundError(f"no campaign {name}", metadata={"name": name})
+        if record is None or record.version != known[0].version:
+            with self._db.read() as connection:  # both of one moment
                 row = connection.execute(self._campaign, {"name": name}).mappings().one()
-                record = self._keep(campaigns.CampaignRecord(**row))
-            accounts = connection.execute(self._accounts, {"name": name}).all()
+                known = list(connection.execute(self._known, {"name": name}))
+            record = self._keep(campaigns.CampaignRecord(**row))
         return Overview(
             record=record,
             balance={
-                account.account: purse.Balance(
-                    limit=account.limit, reserved=account.reserved, settled=account.settled
-                )
-                for account in accounts
+                account: purse.Balance(limit=limit, reserved=reserved, settled=settled)
+                for _, account, limit, reserved, settled in known
+                if account is not None
             },
         )
 
