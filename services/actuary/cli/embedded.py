@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import tenacity
 
-from actuary import __version__, metrics
+from actuary import __version__, errors, metrics
 from actuary.cli import loops, session, settings
 from actuary.jobs import controller as job_controller
 from actuary.jobs import planning
@@ -49,7 +50,12 @@ class _Process:
         self.options = options
         self.services = tuple(services)
         self.db = database.Database.open(options.database_url)
-        self.db.migrate()
+        self.patience = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(errors.UnavailableError),
+            wait=tenacity.wait_random_exponential(multiplier=0.2, max=5.0),
+            stop=tenacity.stop_after_delay(options.start_seconds),
+            reraise=True,
+        )
         self.store: objects.ObjectStore = location.open_store(options.store_uri)
         self.jobs = jobs.Jobs(self.db, clock.utc_now)
         self.leases = leases.Leases(self.db, clock.utc_now)
@@ -118,13 +124,15 @@ def serving(
     process = _Process(options, services)
     with contextlib.ExitStack() as stack:
         stack.callback(process.db.close)
-        process.store.stat(_PROBE)
+        process.patience(process.db.migrate)
+        process.patience(process.store.stat, _PROBE)
         server = rpc_server.Server(_registrations(process))
         process.address = server.start(address)
         stack.callback(server.stop)
         stack.callback(_close_channels, process)
         runner = _start_controllers(process)
-        stack.callback(runner.close)
+        if runner is not None:
+            stack.callback(runner.close)
         stack.callback(_stop_loops, process)
         if metrics_port:
             endpoint = metrics.serve(metrics_port, metrics_host)
@@ -200,10 +208,15 @@ _REGISTER: Mapping[str, Callable[[_Process], rpc_server.ServiceRegistration]] = 
 
 
 def _start_controllers(process: _Process) -> Any:
-    """Starts a loop a service; returns the runner that they share, so that the cores are shared too."""
+    """Starts a loop a service; returns the runner that they share, so that the cores are shared too.
+
+    A process that runs no Jobs has none: the review service needs no access to a cluster.
+    """
     report_address = process.options.report_address or process.address
+    runner: Any = None
     if process.options.runner == "kubernetes":
-        runner: Any = _kubernetes_runner()
+        if set(process.services) != {"review"}:
+            runner = _kubernetes_runner()
         planned = planning.PlanningSettings(report_address=report_address)
     else:
         from actuary.jobs import local

@@ -32,6 +32,8 @@ class ProcessSettings(pydantic_settings.BaseSettings):
     """Seconds between two looks of a controller; short, since a look at nothing costs a query."""
     lease_seconds: float = pydantic.Field(default=10.0, gt=0)
     """Seconds after which a stopped controller's work is taken over; a restart waits no longer than that."""
+    start_seconds: float = pydantic.Field(default=0.0, ge=0)
+    """How long a process that starts waits for its database and store; in a cluster all start at once."""
     addresses: dict[str, str] = pydantic.Field(default_factory=dict)
     """host:port of the services that run elsewhere, as JSON: {"annotator": "annotator:7411"}."""
     report_address: str = ""
