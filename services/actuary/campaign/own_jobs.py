@@ -83,5 +83,6 @@ def _child(record: job_state.JobRecord) -> children.Child:
         cost_micros=record.cost_micros,
         error=record.error,
         phase=str(progress.get("phase", "")),
+        waiting=str(progress.get("waiting", "")),
         resource=progress.get("results", {}),
     )

@@ -16,7 +16,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from actuary.jobs import evidence, protocol
+from actuary import errors
+from actuary.jobs import evidence, protocol, worker
 from actuary.jobs import settings as job_settings
 from actuary.storage import location
 
@@ -48,7 +49,10 @@ def supervise(uri: str, work: Work, environment: Mapping[str, str] = os.environ)
 
     signal.signal(signal.SIGTERM, terminate)
     index = int(environment[INDEX])
-    spec = _described(uri)
+    try:
+        spec = _described(uri)
+    except errors.ActuaryError as error:
+        return worker.failed(error)
     options = job_settings.JobsSettings()
     pods_before = sum(int(environment.get(name) or 0) for name in _PODS_BEFORE)
     first = spec.launch * protocol.ATTEMPTS_A_LAUNCH + pods_before * ATTEMPTS_A_POD

@@ -186,11 +186,11 @@ def main(
             if stop.is_set():
                 return protocol.EXIT_DRAINED
     except errors.ActuaryError as error:
-        return _failed(error)
+        return failed(error)
     except OSError as error:  # of the scratch folder: a store maps its own
         if error.errno in _FULL:
             where = error.filename or tempfile.gettempdir()
-            return _failed(
+            return failed(
                 errors.ExhaustedError(
                     f"no room to write {where}: {error.strerror}. Free space there, or set TMPDIR to a "
                     "folder that has some, then run the same command again: finished work is kept."
@@ -198,7 +198,7 @@ def main(
             )
         if error.errno in _NOT_THERE and error.filename:
             message = f"{error.filename}: cannot be read or written: {error.strerror}"
-            return _failed(errors.InvalidInputError(message))
+            return failed(errors.InvalidInputError(message))
         traceback.print_exc()
         return 1
     except Exception:
@@ -207,7 +207,7 @@ def main(
     return protocol.EXIT_DONE
 
 
-def _failed(error: errors.ActuaryError) -> int:
+def failed(error: errors.ActuaryError) -> int:
     """Says why the process ends, for its runner to read; returns the exit code."""
     form = {"code": error.code, "reason": error.reason, "message": error.message, "metadata": error.metadata}
     sys.stderr.write(json.dumps(form, ensure_ascii=False) + "\n")

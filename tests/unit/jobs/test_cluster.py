@@ -121,6 +121,13 @@ class TestBuilder:
         assert env["ACTUARY_STORAGE_SESSION_TOKEN_FILE"] == f"{builder.CREDENTIALS_FOLDER}/session_token"
         assert env["TRACEPARENT"] == "00-abc-def-01"
 
+    def test_without_credentials_of_its_own_a_pod_gets_those_of_the_cluster(self):
+        (container,) = built(secret="store", config_map="workers")["spec"]["template"]["spec"]["containers"]
+        keys = {e["name"]: e["valueFrom"].get("secretKeyRef") for e in container["env"] if "valueFrom" in e}
+        assert keys["ACTUARY_STORAGE_ACCESS_KEY"] == {"name": "store", "key": "access_key"}
+        assert keys["ACTUARY_STORAGE_SECRET_KEY"] == {"name": "store", "key": "secret_key"}
+        assert container["envFrom"] == [{"configMapRef": {"name": "workers"}}]
+
     @pytest.mark.parametrize(("own", "default", "expected"), [(None, 0, None), (None, 60, 60), (0.2, 60, 1)])
     def test_a_deadline_is_the_jobs_or_the_clusters(self, own, default, expected):
         spec = protocol.JobSpec(**{**json.loads(SPEC.to_json()), "parents": (), "deadline_seconds": own})

@@ -229,6 +229,16 @@ def _environment(
     found.append(client.V1EnvVar(name="ACTUARY_JOBS_GRACE_SECONDS", value=str(settings.grace_seconds)))
     # a worker that was told to stop is to be done before it is killed
     found.append(client.V1EnvVar(name="ACTUARY_JOBS_DRAIN_SECONDS", value=str(settings.grace_seconds // 2)))
+    if settings.secret and not credentials:
+        found += [
+            client.V1EnvVar(
+                name=f"ACTUARY_STORAGE_{key.upper()}",
+                value_from=client.V1EnvVarSource(
+                    secret_key_ref=client.V1SecretKeySelector(name=settings.secret, key=key)
+                ),
+            )
+            for key in ("access_key", "secret_key")
+        ]
     if credentials:
         found += [
             client.V1EnvVar(name=f"ACTUARY_STORAGE_{key.upper()}_FILE", value=f"{CREDENTIALS_FOLDER}/{key}")
@@ -245,8 +255,6 @@ def _environment_from(settings: cluster_settings.KubernetesSettings) -> list[cli
         found.append(
             client.V1EnvFromSource(config_map_ref=client.V1ConfigMapEnvSource(name=settings.config_map))
         )
-    if settings.secret:
-        found.append(client.V1EnvFromSource(secret_ref=client.V1SecretEnvSource(name=settings.secret)))
     return found or None
 
 

@@ -72,7 +72,7 @@ class KubernetesSettings(pydantic_settings.BaseSettings):
     config_map: str = ""
     """Name of a ConfigMap whose keys become variables of the workers: store, logs and so on."""
     secret: str = ""
-    """Name of a Secret likewise, where the Jobs have no credentials of their own."""
+    """Name of a Secret with `access_key` and `secret_key` of the store, where Jobs have none of their own."""
     profiles: Mapping[str, Profile] = {}
     """Pods by kind of Job (`annotation`, `critique`, `train`, …); `default` is for those not named."""
     ttl_seconds: int = pydantic.Field(default=86_400, ge=60)
