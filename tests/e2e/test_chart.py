@@ -1,0 +1,108 @@
+"""What the chart renders, without a cluster: settings that the services know, refusals that name the value."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+import yaml
+
+from actuary.cli import settings as process_settings
+from actuary.jobs import planning
+from actuary.jobs.cluster import settings as cluster_settings
+from actuary.storage import settings as storage_settings
+from e2e import conftest
+
+CLASSES = (
+    cluster_settings.KubernetesSettings,
+    storage_settings.StorageSettings,
+    planning.PlanningSettings,
+    process_settings.ProcessSettings,
+)
+
+
+def render(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs `helm template` with the values of the tests."""
+    command = ["helm", "template", "label", str(conftest.CHART), "--kube-version", "1.34.0"]
+    values = ["-f", str(conftest.HERE / "values.yaml")]
+    return subprocess.run([*command, *values, *arguments], capture_output=True, text=True, check=False)
+
+
+def objects(*arguments: str) -> dict[tuple[str, str], dict]:
+    """What is rendered, by kind and name."""
+    done = render(*arguments)
+    assert done.returncode == 0, done.stderr
+    documents = [each for each in yaml.safe_load_all(done.stdout) if each]
+    return {(each["kind"], each["metadata"]["name"]): each for each in documents}
+
+
+def test_every_variable_is_a_setting_and_every_value_one_that_it_takes(monkeypatch):
+    made = objects("--set", "worker.labels.team=a", "--set", "worker.queue=q")
+    variables = made["ConfigMap", "label-services"]["data"]
+    known = {
+        f"{kind.model_config['env_prefix']}{field}".upper() for kind in CLASSES for field in kind.model_fields
+    }
+    assert set(variables) <= known
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    cluster, process = CLASSES[0](), CLASSES[3]()
+    assert (cluster.instance, cluster.queue, cluster.labels) == ("label", "q", {"team": "a"})
+    assert cluster.profile("annotation").resources["limits"] == {"memory": "1500Mi"}
+    assert process.runner == "kubernetes"
+    assert process.addresses["review"] == "label-review:7411"
+    assert set(process.addresses) == set(process_settings.SERVICES)
+    workers = made["ConfigMap", "label-workers"]["data"]
+    assert workers.items() <= variables.items()
+
+
+def test_only_services_that_run_jobs_may_and_no_more_than_that():
+    made = objects()
+    roles = {name: each["rules"] for (kind, name), each in made.items() if kind == "Role"}
+    assert set(roles) == {f"label-{service}" for service in conftest.SERVICES if service != "review"}
+    for rules in roles.values():
+        allowed = {
+            (resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]
+        }
+        assert allowed == {
+            *(("jobs", verb) for verb in ("create", "get", "list", "watch", "delete")),
+            *((kind, verb) for kind in ("pods", "events") for verb in ("list", "watch")),
+        }
+    review = made["Deployment", "label-review"]["spec"]["template"]["spec"]
+    assert review["automountServiceAccountToken"] is False
+
+
+def test_two_replicas_have_a_disruption_budget_and_a_policy_can_be_had():
+    made = objects("--set", "services.critic.replicas=2", "--set", "networkPolicy.enabled=true")
+    assert [name for kind, name in made if kind == "PodDisruptionBudget"] == ["label-critic"]
+    assert ("NetworkPolicy", "label") in made
+
+
+def test_passwords_are_no_part_of_the_values():
+    secrets = [each for (kind, _), each in objects().items() if kind == "Secret"]
+    assert len(secrets) == 2
+    for secret in secrets:
+        assert all(len(value) >= 32 for value in secret["stringData"].values())
+        assert secret["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--set", "minio.enabld=true"], "additional properties 'enabld' not allowed"),
+        (["--set", "worker.count=0"], "at '/worker/count': minimum: got 0, want 1"),
+        (["--set", "minio.enabled=false"], "store.endpoint: expected the URL of an S3 server"),
+        (["--set", "postgresql.enabled=false"], "database.existingSecret: expected the name of a Secret"),
+        (["--set", "store.uri=file:///data"], "at '/store/uri'"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(arguments, said):
+    done = render(*arguments)
+    assert done.returncode != 0
+    assert said in done.stderr
+
+
+def test_values_and_schema_name_the_same_things():
+    values = yaml.safe_load((conftest.CHART / "values.yaml").read_text())
+    schema = json.loads((conftest.CHART / "values.schema.json").read_text())
+    assert set(values) == set(schema["properties"]) - {"global"}
