@@ -1,4 +1,4 @@
-"""What the chart renders, without a cluster: settings that the services know, refusals that name the value."""
+"""What the chart renders, without a cluster: settings that services know, refusals that name the value."""
 
 from __future__ import annotations
 
