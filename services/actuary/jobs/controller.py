@@ -98,7 +98,13 @@ class Controller:
             after = self._jobs.update(after, record.version)
             _export(record.kind, record.progress, after.progress)
         if launch is not None:
-            self._launch(launch)
+            try:
+                self._launch(launch)
+            except _TRANSIENT:
+                raise
+            except errors.ActuaryError as error:  # a cluster that refuses the Job would do so again
+                failed = self._ended(after, "FAILED", error=error_form(error))
+                after = self._jobs.update(failed, after.version)
         if after.state != record.state:
             _log.info("job", job=after.name, state=after.state, reason=(after.error or {}).get("reason"))
         return after

@@ -77,6 +77,17 @@ class Recorded:
         pass
 
 
+class Refusing(Recorded):
+    """A runner whose cluster refuses every Job."""
+
+    def __init__(self, error: errors.ActuaryError) -> None:
+        super().__init__()
+        self.error = error
+
+    def launch(self, spec, uri):
+        raise self.error
+
+
 def done_items(stage="annotate"):
     return metrics.ITEMS.labels(stage=stage, outcome="LABELLED")._value.get()
 
@@ -100,6 +111,24 @@ def test_a_job_is_launched_once_and_ends_with_what_its_manifest_says(table, row,
     assert record.progress["outcome_counts"] == {"LABELLED": len(undisturbed)}
     assert record.cost_micros == sum(each["cost_micros"] for each in undisturbed)
     assert done_items() - before == len(undisturbed)
+
+
+def test_a_job_that_the_cluster_refuses_fails_with_what_it_said(table, row, make):
+    said = "cannot create the Job c-a1: requests must be less than or equal to memory limit of 40Mi"
+    after = make(runs=Refusing(errors.PreconditionError(said, reason="KUBERNETES_REFUSED"))).step_one(row)
+    assert (after.state, after.error["reason"], after.error["message"]) == (
+        "FAILED", "KUBERNETES_REFUSED", said,
+    )  # fmt: skip
+    assert table.get(row.name).state == "FAILED"
+
+
+def test_a_job_that_cannot_be_launched_now_is_launched_later(table, row, make):
+    with pytest.raises(errors.UnavailableError):
+        make(runs=Refusing(errors.UnavailableError("no answer"))).step_one(row)
+    assert table.get(row.name).state == "RUNNING"
+    again = Recorded()
+    make(runs=again).step()
+    assert again.launched == [2]
 
 
 def test_of_two_controllers_that_read_the_same_row_one_launches(table, row, make):
