@@ -1,23 +1,28 @@
 """Every metric that Actuary exports, with help texts that explain each label value.
 
 One module, so that names, units and labels can be seen together and the metric table can be generated from
-it. Labels are closed sets: never an id, never a text that a user wrote. Whoever holds the lease of a
-controller exports totals; the calls of a server are exported by that server.
+it. Labels are closed sets: never an id, never a text that a user wrote.
+
+There are two kinds. A `Figure` is about the work, whoever does it: its value is kept in the database or
+follows from it, so that it survives restarts, and only the process whose controller leads exports it, so that
+a sum over processes counts nothing twice. The metrics of the Prometheus client below are about the process
+that exports them.
 
 Nothing is computed here.
 """
 
 from __future__ import annotations
 
-import threading
-from wsgiref import simple_server
+import dataclasses
+import itertools
+from collections.abc import Mapping
 
-import prometheus_client
 from prometheus_client import Counter, Gauge, Histogram
 
-from actuary import errors
+Key = tuple[str, tuple[str, ...]]
+"""Name of a figure and the values of its labels, in their order."""
 
-JOBS = ("import", "annotate", "critique", "risk", "quote", "plan", "review", "estimate", "train", "report")
+JOBS = ("import", "annotate", "critique", "risk", "quote", "plan", "estimate", "train", "report")
 """Kinds of Jobs; the label `stage` of what Jobs do."""
 
 STAGES = (
@@ -34,68 +39,253 @@ STAGES = (
 )
 """Stages of a campaign; the label `stage` of what campaigns pay."""
 
+STATES = (
+    "CREATED",
+    "RUNNING",
+    "WAITING_FOR_PEOPLE",
+    "WAITING_FOR_APPROVAL",
+    "PAUSED",
+    "BUDGET_EXHAUSTED",
+    "CANCELLED",
+    "FAILED",
+    "SUCCEEDED",
+)
+"""States of a campaign."""
+
+LOOPS = ("campaign", "annotator", "critic", "sampler", "review", "trainer")
+"""Controllers; of each one leads."""
+
 OUTCOMES = ("LABELLED", "ABSTAINED", "FAILED", "OVER_BUDGET")
+RETRY_REASONS = ("UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "OTHER")
 
 _JOB_HELP = (
     "stage is the kind of Job: import (data set to shards), annotate (machine labels), critique (scores of "
-    "labels), risk (the risk model), quote (what a budget buys), plan (draw of items), review (people), "
+    "labels), risk (the risk model), quote (what a budget buys), plan (draw of items), "
     "estimate (intervals), train (models), report (the HTML file)."
 )
+_CAMPAIGN_HELP = (
+    "stage is where a campaign stands: import, pilot (the first labels), quote, annotate, criticise, plan, "
+    "review, estimate, train, report."
+)
 
-ITEMS = Counter(
-    "actuary_items",
-    f"Items that Jobs have done. {_JOB_HELP} outcome: LABELLED (a label or score), ABSTAINED (the model gave "
-    "none), FAILED (no answer after all retries), OVER_BUDGET (not asked: the cap was reached). Jobs whose "
-    "items have no outcome of that kind count them as LABELLED.",
-    ("stage", "outcome"),
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A metric about the work, exported by whoever leads."""
+
+    name: str
+    """Without the `_total` that Prometheus puts behind a counter's name."""
+    help: str
+    labels: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """All values of each label."""
+    counts: bool = False
+    """Whether it only grows: a counter, else a gauge."""
+
+    def key(self, **labels: str) -> Key:
+        """The key of one value.
+
+        >>> RETRIES.key(stage="annotate", reason="OTHER")
+        ('actuary_retries', ('annotate', 'OTHER'))
+
+        Raises:
+            ValueError: A label is missing, or has a value outside its closed set.
+        """
+        values = tuple(labels.get(label, "") for label in self.labels)
+        for (label, known), value in zip(self.labels.items(), values, strict=True):
+            if value not in known:
+                raise ValueError(f"{self.name}: expected {label} out of {', '.join(known)}; got {value!r}")
+        return self.name, values
+
+    def zeros(self, **chosen: tuple[str, ...]) -> dict[Key, float]:
+        """Zero for every combination of labels, of some with only the values that are `chosen`.
+
+        A rate needs a value to grow from, and an alert one to compare.
+
+        >>> RESTARTS.zeros(stage=("risk", "plan"))
+        {('actuary_job_restarts', ('risk',)): 0.0, ('actuary_job_restarts', ('plan',)): 0.0}
+        """
+        sets = [chosen.get(label, known) for label, known in self.labels.items()]
+        return {(self.name, values): 0.0 for values in itertools.product(*sets)}
+
+
+_STAGE = {"stage": JOBS}
+
+ITEMS = Figure(
+    name="actuary_items",
+    help=f"Items that Jobs have done. {_JOB_HELP} outcome: LABELLED (a label or score), ABSTAINED (the model "
+    "gave none), FAILED (no answer after all retries), OVER_BUDGET (not asked: the cap was reached). Jobs "
+    "whose items have no outcome of that kind count them as LABELLED.",
+    labels={**_STAGE, "outcome": OUTCOMES},
+    counts=True,
 )
-ITEM_SECONDS = Histogram(
-    "actuary_item_seconds",
-    f"Seconds of work for one item, as the mean over a report of a process. {_JOB_HELP}",
-    ("stage",),
-    buckets=(1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100),
+ITEMS_LEFT = Figure(
+    name="actuary_items_left",
+    help=f"Items of Jobs that have not ended which are still to be done. {_JOB_HELP}",
+    labels=_STAGE,
 )
-TOKENS = Counter(
-    "actuary_tokens",
-    f"Tokens of models. {_JOB_HELP} direction: in (read), out (written).",
-    ("stage", "direction"),
+WORKER_SECONDS = Figure(
+    name="actuary_worker_seconds",
+    help=f"Seconds that processes of Jobs have lived, as they reported. {_JOB_HELP}",
+    labels=_STAGE,
+    counts=True,
 )
-COST_MICROS = Counter(
-    "actuary_cost_micros",
-    "Money settled by purses, in micro-dollars. stage is where a campaign stood: pilot, annotate, criticise, "
-    "review, train and so on. payer: machine (models), human (labels by people).",
-    ("stage", "payer"),
+WORKER_CPU_SECONDS = Figure(
+    name="actuary_worker_cpu_seconds",
+    help=f"Seconds of processor time that processes of Jobs have used, as they reported. {_JOB_HELP}",
+    labels=_STAGE,
+    counts=True,
 )
-QUEUE_TASKS = Gauge(
-    "actuary_queue_tasks",
-    "Review tasks of all open batches. state: open (nobody holds it), held (somebody does).",
-    ("state",),
+WORKERS = Figure(name="actuary_workers", help=f"Processes of Jobs that run now. {_JOB_HELP}", labels=_STAGE)
+TOKENS = Figure(
+    name="actuary_tokens",
+    help=f"Tokens of models. {_JOB_HELP} direction: in (read), out (written).",
+    labels={**_STAGE, "direction": ("in", "out")},
+    counts=True,
 )
-HUMAN_SECONDS = Counter(
-    "actuary_human_seconds", "Seconds that reviewers took for the answers they submitted."
+RETRIES = Figure(
+    name="actuary_retries",
+    help=f"Calls to models and stores that were tried again. {_JOB_HELP} reason: UNAVAILABLE (no answer, or "
+    "5xx), RESOURCE_EXHAUSTED (429: asked to slow down), DEADLINE_EXCEEDED (too slow), OTHER.",
+    labels={**_STAGE, "reason": RETRY_REASONS},
+    counts=True,
 )
-BUDGET_LEFT = Gauge(
-    "actuary_budget_left",
-    "What all campaigns that have not ended may still promise. account: human_labels (a count), "
-    "money_micros (micro-dollars, of campaigns that have a limit).",
-    ("account",),
+JOBS_OPEN = Figure(
+    name="actuary_jobs",
+    help=f"Jobs that have not ended. {_JOB_HELP} state: PENDING (not launched yet), RUNNING (launched).",
+    labels={**_STAGE, "state": ("PENDING", "RUNNING")},
 )
-ESTIMATE = Gauge(
-    "actuary_estimate",
-    "The last estimate of the last campaign that had one; ratios in [0, 1]. figure: machine_accuracy (labels "
-    "as the machine gave them), corrected_accuracy (with people's labels in place). "
-    "bound: estimate, low, high.",
-    ("figure", "bound"),
+JOBS_WAITING = Figure(
+    name="actuary_jobs_waiting",
+    help=f"Jobs whose processes cannot be placed or started; `actuary watch` says why. {_JOB_HELP}",
+    labels=_STAGE,
 )
-JOB_RESTARTS = Counter(
-    "actuary_job_restarts", f"Processes of Jobs started again after they died. {_JOB_HELP}", ("stage",)
+JOBS_STARTED = Figure(
+    name="actuary_jobs_started",
+    help=f"Jobs of which a process has reported. {_JOB_HELP}",
+    labels=_STAGE,
+    counts=True,
 )
-RETRIES = Counter(
-    "actuary_retries",
-    "Calls to models and stores that were tried again. reason: UNAVAILABLE (no answer, or 5xx), "
-    "RESOURCE_EXHAUSTED (429: asked to slow down), DEADLINE_EXCEEDED (too slow), OTHER.",
-    ("reason",),
+JOB_QUEUE_SECONDS = Figure(
+    name="actuary_job_queue_seconds",
+    help="Seconds from the creation of Jobs to the first report of a process, summed over the Jobs that "
+    f"actuary_jobs_started counts. {_JOB_HELP}",
+    labels=_STAGE,
+    counts=True,
 )
+JOBS_ENDED = Figure(
+    name="actuary_jobs_ended",
+    help=f"Jobs that have ended. {_JOB_HELP} state: SUCCEEDED, FAILED, CANCELLED.",
+    labels={**_STAGE, "state": ("SUCCEEDED", "FAILED", "CANCELLED")},
+    counts=True,
+)
+RESTARTS = Figure(
+    name="actuary_job_restarts",
+    help=f"Processes of Jobs that were started again after they had died or were stopped. {_JOB_HELP}",
+    labels=_STAGE,
+    counts=True,
+)
+CAMPAIGNS = Figure(
+    name="actuary_campaigns",
+    help="Campaigns. state: CREATED (accepted), RUNNING (machines are at work), WAITING_FOR_PEOPLE (to "
+    "review), WAITING_FOR_APPROVAL (of the quote), PAUSED, BUDGET_EXHAUSTED (a top-up would go on), "
+    "CANCELLED, FAILED, SUCCEEDED.",
+    labels={"state": STATES},
+)
+CAMPAIGNS_AT = Figure(
+    name="actuary_campaigns_at",
+    help=f"Campaigns that have not ended. {_CAMPAIGN_HELP}",
+    labels={"stage": STAGES},
+)
+COST_MICROS = Figure(
+    name="actuary_cost_micros",
+    help=f"Money settled by purses, in micro-dollars. {_CAMPAIGN_HELP} payer: machine (models), human "
+    "(labels by people).",
+    labels={"stage": STAGES, "payer": ("machine", "human")},
+    counts=True,
+)
+BUDGET = Figure(
+    name="actuary_budget",
+    help="Budgets of the campaigns that have not ended. account: human_labels (a count), money_micros "
+    "(micro-dollars). part: settled (used), reserved (promised to Jobs and people at work), left (still "
+    "free, of campaigns that have a limit).",
+    labels={"account": ("human_labels", "money_micros"), "part": ("settled", "reserved", "left")},
+)
+ESTIMATE = Figure(
+    name="actuary_estimate",
+    help="The last estimate of the last campaign that had one; ratios in [0, 1]. figure: machine_accuracy "
+    "(labels as the machine gave them), corrected_accuracy (with people's labels in place). bound: estimate, "
+    "low, high (of the interval).",
+    labels={
+        "figure": ("machine_accuracy", "corrected_accuracy"),
+        "bound": ("estimate", "low", "high"),
+    },
+)
+UNLABELLED_RATE = Figure(
+    name="actuary_unlabelled_rate",
+    help="Items without any label over all items, of the campaign whose estimate is exported; in [0, 1].",
+)
+CRITIC = Figure(
+    name="actuary_critic",
+    help="How good the critic of the last campaign with a risk model is. figure: auroc (ranking of wrong "
+    "labels above right ones, in [0, 1]), expected_calibration_error (of its risks, in [0, 1]), error_rate "
+    "(wrong labels in its pilot, in [0, 1]).",
+    labels={"figure": ("auroc", "expected_calibration_error", "error_rate")},
+)
+QUEUE_TASKS = Figure(
+    name="actuary_queue_tasks",
+    help="Review tasks of all open batches. state: open (nobody holds it), held (somebody does).",
+    labels={"state": ("open", "held")},
+)
+ANSWERS = Figure(
+    name="actuary_answers",
+    help="Answers of reviewers, corrections not counted again. outcome: LABEL (one of the classes), "
+    "CANNOT_TELL.",
+    labels={"outcome": ("LABEL", "CANNOT_TELL")},
+    counts=True,
+)
+HUMAN_SECONDS = Figure(
+    name="actuary_human_seconds",
+    help="Seconds that reviewers took for their answers, corrections included.",
+    counts=True,
+)
+DOUBLES = Figure(
+    name="actuary_doubles",
+    help="Items that a second person answered. agreed: yes (both said the same), no.",
+    labels={"agreed": ("yes", "no")},
+    counts=True,
+)
+
+FIGURES: Mapping[str, Figure] = {
+    figure.name: figure
+    for figure in (
+        ITEMS,
+        ITEMS_LEFT,
+        WORKER_SECONDS,
+        WORKER_CPU_SECONDS,
+        WORKERS,
+        TOKENS,
+        RETRIES,
+        JOBS_OPEN,
+        JOBS_WAITING,
+        JOBS_STARTED,
+        JOB_QUEUE_SECONDS,
+        JOBS_ENDED,
+        RESTARTS,
+        CAMPAIGNS,
+        CAMPAIGNS_AT,
+        COST_MICROS,
+        BUDGET,
+        ESTIMATE,
+        UNLABELLED_RATE,
+        CRITIC,
+        QUEUE_TASKS,
+        ANSWERS,
+        HUMAN_SECONDS,
+        DOUBLES,
+    )
+}
+"""Every figure by its name."""
+
 RPC_SECONDS = Histogram(
     "actuary_rpc_seconds",
     "Seconds from the start of a call's handler to its end; its count is the number of calls. service and "
@@ -107,73 +297,22 @@ RPC_SECONDS = Histogram(
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 WATCHERS = Gauge("actuary_rpc_watchers", "Streams that this server is serving now; at most its limit.")
-CAMPAIGNS = Gauge(
-    "actuary_campaigns",
-    "Campaigns by state: CREATED, RUNNING, WAITING_FOR_PEOPLE, WAITING_FOR_APPROVAL, PAUSED, "
-    "BUDGET_EXHAUSTED, CANCELLED, FAILED, SUCCEEDED.",
-    ("state",),
+LEADER = Gauge(
+    "actuary_leader",
+    "Whether this process leads (1) or stands by (0). loop is the controller: campaign, annotator, critic, "
+    "sampler, review, trainer.",
+    ("loop",),
+)
+KUBERNETES_CALLS = Counter(
+    "actuary_kubernetes_calls",
+    "Calls of this process to the Kubernetes API server. verb: list, watch, create, get, update, delete.",
+    ("verb",),
 )
 
-ALL = (
-    ITEMS,
-    ITEM_SECONDS,
-    TOKENS,
-    COST_MICROS,
-    QUEUE_TASKS,
-    HUMAN_SECONDS,
-    BUDGET_LEFT,
-    ESTIMATE,
-    JOB_RESTARTS,
-    RETRIES,
-    RPC_SECONDS,
-    WATCHERS,
-    CAMPAIGNS,
-)
-"""Every metric of this module, for the table in the documents."""
-
-RETRY_REASONS = ("UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "OTHER")
+OF_PROCESSES = (RPC_SECONDS, WATCHERS, LEADER, KUBERNETES_CALLS)
+"""The metrics that each process exports about itself."""
 
 
 def retry_reason(reason: str) -> str:
     """The label value for a reason; whatever is not in the closed set is OTHER."""
     return reason if reason in RETRY_REASONS else "OTHER"
-
-
-class Endpoint:
-    """The `/metrics` page of this process, until it is closed."""
-
-    def __init__(self, server: simple_server.WSGIServer, thread: threading.Thread) -> None:
-        self._server = server
-        self._thread = thread
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        return int(self._server.server_port)
-
-    def close(self) -> None:
-        """Stops it."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-def serve(port: int, addr: str = "127.0.0.1") -> Endpoint:
-    """Serves `/metrics` in a thread of its own.
-
-    Args:
-        port: in [0, 65535]; 0 takes a free one, which `Endpoint.port` tells.
-        addr: the address to listen on; this machine only by default, since nothing here is authenticated.
-
-    Raises:
-        errors.PreconditionError: somebody else listens on that port.
-    """
-    try:
-        server, thread = prometheus_client.start_http_server(port, addr)
-    except OSError as error:
-        raise errors.PreconditionError(
-            f"metrics: cannot listen on {addr}:{port} ({error.strerror}): choose another port, or 0 for any",
-            reason="ADDRESS_IN_USE",
-            metadata={"address": f"{addr}:{port}"},
-        ) from error
-    return Endpoint(server, thread)

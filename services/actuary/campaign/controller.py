@@ -16,9 +16,10 @@ import structlog
 from google.protobuf import json_format
 
 from actuary import errors, metrics
-from actuary.campaign import children, own_jobs, policy, requests
+from actuary.campaign import children, figures, own_jobs, policy, requests
 from actuary.campaign import spec as specs
 from actuary.state import campaigns as campaign_state
+from actuary.state import figures as figure_state
 from actuary.state import purse as purses
 from actuary.v1 import campaign_pb2
 
@@ -51,14 +52,11 @@ class Controller:
         self._clock = clock
         self._said: dict[str, str] = {}
         """Why a campaign was put off last."""
-        self._free: dict[str, dict[str, int]] = {}
-        """What active campaigns may still spend, by account."""
+        self._active: dict[str, tuple[campaign_state.CampaignRecord, dict[str, purses.Balance]]] = {}
+        """Active campaigns with their purses, as the last step left them."""
 
     def step(self) -> bool:
         """Takes every active campaign as far as it goes now; returns whether machines are at work for one."""
-        counts = self._campaigns.count_by_state()
-        for state in campaign_pb2.Campaign.State.keys()[1:]:  # the first says that none is given
-            metrics.CAMPAIGNS.labels(state=state).set(counts.get(state, 0))
         active = self._campaigns.active()
         busy = False
         for name in active:
@@ -70,11 +68,14 @@ class Controller:
             except Exception:
                 # a fault that one campaign meets must not stop the others
                 _log.exception("campaign step failed", campaign=name)
-        self._free = {name: free for name, free in self._free.items() if name in active}
-        for account in purses.ACCOUNTS:
-            left = sum(free.get(account, 0) for free in self._free.values())
-            metrics.BUDGET_LEFT.labels(account=account).set(left)
+        self._active = {name: known for name, known in self._active.items() if name in active}
         return busy
+
+    def figures(self, kept: figure_state.Figures) -> dict[metrics.Key, float]:
+        """What is to be shown of campaigns: how the last step left them, totals and last values."""
+        counts = self._campaigns.count_by_state()
+        totals = figures.totals(kept.read([figure.name for figure in figures.KEPT]))
+        return {**figures.gauges(counts, list(self._active.values())), **totals}
 
     def _put_off(self, name: str, error: errors.ActuaryError) -> None:
         """Says why a campaign does not move: once, not at every step."""
@@ -133,13 +134,14 @@ class Controller:
             results=results,
         )
         if _same(record, after):
-            if record.name not in self._free:
-                self._export(record)
+            if record.name not in self._active:
+                self._remember(record)
             return record
-        after = self._campaigns.update(after, record.version)
+        shown = figures.last_values(record.results, after.results)
+        after = self._campaigns.update(after, record.version, shown)
         if (record.state, record.stage, record.wave) != (after.state, after.stage, after.wave):
             _log.info("campaign", campaign=name, state=after.state, stage=after.stage, wave=after.wave)
-        self._export(after)
+        self._remember(after)
         return after
 
     def _look(self, record: campaign_state.CampaignRecord, spec: specs.Spec) -> dict[str, dict[str, Any]]:
@@ -294,9 +296,10 @@ class Controller:
                 before = _paid_before(self._purse.entries(record.name), step, key)
                 used = {"money_micros": max(0, int(child.get("cost_micros", 0)) - before)}
             if used:
-                self._purse.settle(record.name, key, used)
                 payer = "human" if step.kind == policy.Kind.REVIEW else "machine"
-                metrics.COST_MICROS.labels(stage=step.stage, payer=payer).inc(used["money_micros"])
+                self._purse.settle(
+                    record.name, key, used, figures.paid(step.stage, payer, used["money_micros"])
+                )
             known[step.key] = {**child, "settled": True, "spent_micros": used.get("money_micros", 0)}
 
     def _cancel(self, record: campaign_state.CampaignRecord, step: policy.Step) -> dict[str, Any]:
@@ -305,16 +308,9 @@ class Controller:
         child = services.cancel(step.kind, name) if services.knows(step.kind) else self._own.cancel(name)
         return {**_remembered(child), "end": self._clock().isoformat()}
 
-    def _export(self, record: campaign_state.CampaignRecord) -> None:
-        if "budget" not in record.results:
-            return
-        balances = self._purse.balance(record.name).items()
-        self._free[record.name] = {account: b.free for account, b in balances if b.free is not None}
-        for figure in ("machine_accuracy", "corrected_accuracy"):
-            bounds = record.results.get("outcome", {}).get(figure, {})
-            for bound in ("estimate", "low", "high"):
-                if bound in bounds:
-                    metrics.ESTIMATE.labels(figure=figure, bound=bound).set(bounds[bound])
+    def _remember(self, record: campaign_state.CampaignRecord) -> None:
+        balances = self._purse.balance(record.name) if "budget" in record.results else {}
+        self._active[record.name] = record, balances
 
 
 def _view(

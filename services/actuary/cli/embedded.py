@@ -21,12 +21,12 @@ from typing import Any
 import grpc
 import tenacity
 
-from actuary import __version__, errors, metrics
+from actuary import __version__, errors, exposition, metrics
 from actuary.cli import loops, session, settings
 from actuary.jobs import controller as job_controller
 from actuary.jobs import planning
 from actuary.rpc import server as rpc_server
-from actuary.state import campaigns, clock, database, jobs, leases, overview, purse
+from actuary.state import campaigns, clock, database, figures, jobs, leases, overview, purse
 from actuary.storage import location, objects
 
 _PROBE = "campaigns"
@@ -58,6 +58,7 @@ class _Process:
         )
         self.store: objects.ObjectStore = location.open_store(options.store_uri)
         self.jobs = jobs.Jobs(self.db, clock.utc_now)
+        self.figures = figures.Figures(self.db)
         self.leases = leases.Leases(self.db, clock.utc_now)
         self.holder = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.loops: dict[str, loops.Loop] = {}
@@ -84,12 +85,17 @@ class _Process:
         return self.channels[address]
 
     def loop(
-        self, service: str, step: Callable[[], bool], stand_down: Callable[[], None] = lambda: None
+        self,
+        service: str,
+        step: Callable[[], bool],
+        shown: Callable[[], Mapping[metrics.Key, float]],
+        stand_down: Callable[[], None] = lambda: None,
     ) -> None:
         """Starts a service's controller."""
         self.loops[service] = loops.Loop(
             f"controllers/{service}",
             step,
+            figures=shown,
             stand_down=stand_down,
             table=self.leases,
             holder=self.holder,
@@ -135,7 +141,7 @@ def serving(
             stack.callback(runner.close)
         stack.callback(_stop_loops, process)
         if metrics_port:
-            endpoint = metrics.serve(metrics_port, metrics_host)
+            endpoint = exposition.serve(metrics_port, metrics_host)
             stack.callback(endpoint.close)
         if folder is not None:
             session.announce(folder, process.address)
@@ -269,7 +275,10 @@ def _control_campaign(process: _Process, runner: Any, planned: planning.Planning
         busy = drive.step()
         return own.step() or busy
 
-    process.loop("campaign", step, own.stand_down)
+    def shown() -> dict[metrics.Key, float]:
+        return {**own.figures(process.figures), **drive.figures(process.figures)}
+
+    process.loop("campaign", step, shown, own.stand_down)
 
 
 def _control_review(process: _Process, runner: Any, planned: planning.PlanningSettings) -> None:
@@ -278,14 +287,14 @@ def _control_review(process: _Process, runner: Any, planned: planning.PlanningSe
     made = controller.Controller(
         desk.Desk(process.db, process.store, clock.utc_now), process.leases, process.holder
     )
-    process.loop("review", made.step_all)
+    process.loop("review", made.step_all, lambda: made.figures(process.figures))
 
 
 def _control_jobs(process: _Process, runner: Any, planned: planning.PlanningSettings, service: str) -> None:
     module = importlib.import_module(f"actuary.{service}.controller")
     planner = module.Planner(process.store, planned)
     control = _job_controller(process, runner, dict.fromkeys(module.KINDS, planner))
-    process.loop(service, control.step, control.stand_down)
+    process.loop(service, control.step, lambda: control.figures(process.figures), control.stand_down)
 
 
 _CONTROL: Mapping[str, Callable[[_Process, Any, planning.PlanningSettings], None]] = {

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
-from actuary import errors
+from actuary import errors, exposition, metrics
 from actuary.state import leases
 
 _log = structlog.get_logger("actuary.loop")
 
+_FIGURES_SECONDS = 1.0
+"""Between two looks at the figures; nobody scrapes more often."""
 _LONGEST = 10
 """The longest pause, in intervals: a server that only waits for people costs next to nothing."""
 LEASE_SECONDS = 10.0
@@ -31,6 +33,7 @@ class Loop:
         name: str,
         step: Callable[[], bool],
         *,
+        figures: Callable[[], Mapping[metrics.Key, float]] = dict,
         stand_down: Callable[[], None] = lambda: None,
         table: leases.Leases,
         holder: str,
@@ -43,6 +46,7 @@ class Loop:
             name: of the lease, `controllers/annotator` for example.
             step: what is done again and again; returns whether something goes on. When nothing does, the
                 pauses become longer.
+            figures: what is to be shown on the metrics page while this process leads.
             stand_down: called when somebody else has got the lease and does the work.
             table: the leases.
             holder: this process.
@@ -51,6 +55,9 @@ class Loop:
         """
         self.name = name
         self._step = step
+        self._figures = figures
+        self._shown = 0.0
+        """When figures were shown last, on a monotonic clock."""
         self._stand_down = stand_down
         self._table = table
         self._holder = holder
@@ -70,6 +77,7 @@ class Loop:
 
     def start(self) -> None:
         """Starts the threads."""
+        metrics.LEADER.labels(loop=self.name.rsplit("/", 1)[-1]).set(0)
         self._keeper.start()
         self._thread.start()
 
@@ -102,6 +110,7 @@ class Loop:
                 try:
                     if self._step():
                         pause = self._interval
+                    self._show()
                 except errors.ConflictError as error:
                     _log.warning("step put off", loop=self.name, reason=error.reason, message=error.message)
                 except errors.ActuaryError as error:  # a full disk, a database that is gone: it may come back
@@ -110,10 +119,19 @@ class Loop:
                     # a fault in one step must not end the service: it is logged whole, and the next step may
                     # do better
                     _log.exception("step failed", loop=self.name)
+            else:
+                exposition.BOARD.clear(self.name)  # whoever leads shows what is true now
             if self._wake.wait(pause if self.leading else self._lease_seconds / 3):
                 pause = self._interval
             self._wake.clear()
+        exposition.BOARD.clear(self.name)
         self._ended.set()
+
+    def _show(self) -> None:
+        now = time.monotonic()
+        if now - self._shown >= _FIGURES_SECONDS:
+            exposition.BOARD.show(self.name, self._figures())
+            self._shown = now
 
     def _keep(self) -> None:
         """Takes the lease when it is free and renews it until the last step has ended."""
@@ -131,6 +149,7 @@ class Loop:
                 _log.exception("lease not renewed", lease=self.name)
             if self.leading != self._led:
                 self._led = not self._led
+                metrics.LEADER.labels(loop=self.name.rsplit("/", 1)[-1]).set(self._led)
                 _log.info("lease", lease=self.name, leading=self._led)
                 self._wake.set()
             if self._ended.wait(self._lease_seconds / 3):

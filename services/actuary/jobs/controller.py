@@ -16,7 +16,8 @@ from typing import Any, Protocol
 import structlog
 
 from actuary import errors, failpoints, metrics
-from actuary.jobs import protocol, receipts
+from actuary.jobs import figures, protocol, receipts
+from actuary.state import figures as figure_state
 from actuary.state import jobs as job_state
 from actuary.storage import artifacts, objects
 
@@ -49,8 +50,15 @@ class Controller:
         clock: Callable[[], datetime.datetime],
         code_version: str,
     ) -> None:
-        """`planners` has one entry a kind; Jobs of other kinds are somebody else's."""
+        """`planners` has one entry a kind; Jobs of other kinds are somebody else's.
+
+        Raises:
+            ValueError: no metric knows a kind.
+        """
+        for kind in planners:  # now, not when the first of its Jobs is counted
+            figures.stage_of(kind)
         self._jobs = jobs
+        self._open: tuple[job_state.JobRecord, ...] = ()
         self._store = store
         self._runner = runner
         self._planners = planners
@@ -71,9 +79,15 @@ class Controller:
             except Exception:
                 # a fault that one Job meets must not stop the others
                 _log.exception("job step failed", job=record.name)
+        self._open = records
         # what ended under another controller is stopped here too
         self._runner.retain({record.name for record in records}, self._planners)
         return bool(records)
+
+    def figures(self, kept: figure_state.Figures) -> dict[metrics.Key, float]:
+        """What is to be shown of these kinds of Jobs: how the last step found them, and all totals."""
+        totals = figures.totals(kept.read([figure.name for figure in figures.TOTALS]), self._planners)
+        return {**figures.gauges(self._open, self._planners), **totals}
 
     def stand_down(self) -> None:
         """Another controller acts now."""
@@ -95,8 +109,7 @@ class Controller:
             self._runner.cancel(record.name)
             after = self._ended(record, "FAILED", error=error_form(error))
         if after != record:
-            after = self._jobs.update(after, record.version)
-            _export(record.kind, record.progress, after.progress)
+            after = self._jobs.update(after, record.version, figures.changes(record, after))
         if launch is not None:
             try:
                 self._launch(launch)
@@ -104,7 +117,7 @@ class Controller:
                 raise
             except errors.ActuaryError as error:  # a cluster that refuses the Job would do so again
                 failed = self._ended(after, "FAILED", error=error_form(error))
-                after = self._jobs.update(failed, after.version)
+                after = self._jobs.update(failed, after.version, figures.changes(after, failed))
         if after.state != record.state:
             _log.info("job", job=after.name, state=after.state, reason=(after.error or {}).get("reason"))
         return after
@@ -165,9 +178,19 @@ class Controller:
             "outcome_counts": counts,
             "item_count": int(record.progress.get("item_count", 0)) or int(totals.get("item_count", 0)),
             "done_count": sum(counts.values()),
-            "restart_count": status.restarts,
+            # a runner sees processes that died before they reported, reports those that it has forgotten
+            "restart_count": max(status.restarts, int(totals.get("restarts", 0))),
+            "running_count": status.indexes_running,
+            "queue_seconds": self._queue_seconds(record) if totals else None,
             "waiting": status.waiting,
         }
+
+    def _queue_seconds(self, record: job_state.JobRecord) -> float:
+        """From a Job's creation to the first report of a process."""
+        known = record.progress.get("queue_seconds")
+        if known is not None or record.create_time is None:
+            return float(known or 0.0)
+        return max(0.0, (self._clock() - record.create_time).total_seconds())
 
     def _succeeded(self, record: job_state.JobRecord) -> job_state.JobRecord:
         manifest, _ = artifacts.read_manifest(self._store, record.artifact)
@@ -210,35 +233,3 @@ def _failure(status: protocol.RunStatus) -> dict[str, Any]:
     more = f" ({len(failures) - 1} more indexes failed)" if len(failures) > 1 else ""
     message = f"index {first.index}: {first.reason}{more}. Last lines: {first.log_tail}"
     return {"code": "INTERNAL", "reason": "WORKER_FAILED", "message": message}
-
-
-def _export(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    """Counts what was done since the row was written; the row survives, so that nothing counts twice."""
-    stage = "annotate" if kind == "annotation" else kind
-    items = 0
-    for outcome, count in _by_outcome(after).items():
-        more = count - _by_outcome(before).get(outcome, 0)
-        if more > 0:
-            metrics.ITEMS.labels(stage=stage, outcome=outcome).inc(more)
-            items += more
-
-    def since(name: str) -> float:
-        return max(0.0, float(after.get(name, 0)) - float(before.get(name, 0)))
-
-    for direction, name in (("in", "input_token_count"), ("out", "output_token_count")):
-        metrics.TOKENS.labels(stage=stage, direction=direction).inc(since(name))
-    metrics.JOB_RESTARTS.labels(stage=stage).inc(since("restart_count"))
-    if items and since("seconds"):
-        metrics.ITEM_SECONDS.labels(stage=stage).observe(since("seconds") / items)
-    for reason, count in after.get("retry_counts", {}).items():
-        more = count - before.get("retry_counts", {}).get(reason, 0)
-        metrics.RETRIES.labels(reason=metrics.retry_reason(reason)).inc(max(0, more))
-
-
-def _by_outcome(progress: Mapping[str, Any]) -> dict[str, int]:
-    """Items by outcome; what has no outcome (rows planned, trials) counts as LABELLED."""
-    found: dict[str, int] = {}
-    for outcome, count in progress.get("outcome_counts", {}).items():
-        name = outcome if outcome in metrics.OUTCOMES else "LABELLED"
-        found[name] = found.get(name, 0) + int(count)
-    return found

@@ -148,6 +148,8 @@ class Progress:
     """Retried calls by reason, of this attempt."""
     seconds: float = 0.0
     """Seconds that this attempt has lived."""
+    cpu_seconds: float = 0.0
+    """Seconds of processor time of this attempt."""
     next_slice_micros: int = 0
     """The most that work may cost that is under way or is to begin next."""
     done: bool = False

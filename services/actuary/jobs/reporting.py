@@ -89,7 +89,9 @@ class Session:
     def _exchange(self, *, exact: bool = False) -> protocol.Allowance:
         with self._lock:
             seconds = time.monotonic() - self._start
-            told = dataclasses.replace(self._progress, seconds=seconds, exact=exact)
+            # one process is one attempt
+            cpu = time.process_time()
+            told = dataclasses.replace(self._progress, seconds=seconds, cpu_seconds=cpu, exact=exact)
             allowance = self._reporter.report(told)
             self._heard = time.monotonic()
             self._allowance = allowance

@@ -11,7 +11,9 @@ import time
 from actuary import errors, metrics
 from actuary.review import desk as desks
 from actuary.review import replay
-from actuary.state import leases, reviews
+from actuary.state import figures, leases, reviews
+
+_TOTALS = (metrics.ANSWERS, metrics.HUMAN_SECONDS, metrics.DOUBLES)
 
 
 class Controller:
@@ -40,9 +42,18 @@ class Controller:
                 acted = self.step(record.name) or acted
         names = {record.name for record in records}
         self._held = {name: until for name, until in self._held.items() if name in names}
-        metrics.QUEUE_TASKS.labels(state="open").set(sum(waiting for waiting, _ in self._queues.values()))
-        metrics.QUEUE_TASKS.labels(state="held").set(sum(held for _, held in self._queues.values()))
         return acted
+
+    def figures(self, kept: figures.Figures) -> dict[metrics.Key, float]:
+        """What is to be shown of reviews: the queue as the last step found it, and all totals."""
+        zeros = {key: zero for figure in _TOTALS for key, zero in figure.zeros().items()}
+        queues = list(self._queues.values())
+        return {
+            **zeros,
+            **kept.read([figure.name for figure in _TOTALS]),
+            metrics.QUEUE_TASKS.key(state="open"): sum(waiting for waiting, _ in queues),
+            metrics.QUEUE_TASKS.key(state="held"): sum(held for _, held in queues),
+        }
 
     def _leads(self, name: str) -> bool:
         """Whether this controller acts on a batch; its lease is renewed when half of it is over."""

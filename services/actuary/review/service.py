@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import grpc
 from google.protobuf import duration_pb2
 
-from actuary import errors, metrics, names
+from actuary import errors, names
 from actuary.review import desk as desks
 from actuary.rpc import statuses
 from actuary.state import reviews
@@ -125,8 +125,6 @@ class ReviewServicer(review_service_pb2_grpc.ReviewServiceServicer):
             for task, answer in zip(tasks, request.answers, strict=True)
         ]
         results = self._desk.submit(request.name, request.reviewer, answers)
-        seconds = sum(a.seconds for a, r in zip(answers, results, strict=True) if r.fresh)
-        metrics.HUMAN_SECONDS.inc(seconds)
         return review_service_pb2.SubmitAnswersResponse(
             results=[
                 review_service_pb2.AnswerResult(

@@ -6,13 +6,14 @@ one after the other in memory, and writes what they change at once.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import datetime
 from collections.abc import Sequence
 
 import pyarrow as pa
 
-from actuary import errors
+from actuary import errors, metrics
 from actuary.review import batch, policy, segments
 from actuary.state import reviews
 
@@ -67,6 +68,7 @@ class Submission:
         self._answers = session.current_answers(positions)
         self._added: list[reviews.AnswerRow] = []
         self._touched: set[int] = set()
+        self._counted: dict[metrics.Key, float] = collections.defaultdict(float)
         self._paid = 0
         self._first = 0
 
@@ -78,6 +80,7 @@ class Submission:
             session.add_answers(self._added)
             session.update_tasks(self._tasks[position] for position in sorted(self._touched))
             session.release(self._reviewer, sorted(self._touched))
+            session.count(self._counted)
             session.set(
                 sequence=self._added[-1].sequence,
                 label_count=record.label_count + self._paid,
@@ -134,9 +137,15 @@ class Submission:
         self._added.append(row)
         others = [each for each in self._answers.get(position, []) if each is not mine]
         self._answers[position] = [*others, row]
+        self._counted[metrics.HUMAN_SECONDS.key()] += answer.seconds
         if mine is None:
             self._paid += 1
             self._first += not others
+            outcome = "CANNOT_TELL" if answer.label is None else "LABEL"
+            self._counted[metrics.ANSWERS.key(outcome=outcome)] += 1
+            if len(others) == 1:
+                agreed = "yes" if others[0].label == answer.label else "no"
+                self._counted[metrics.DOUBLES.key(agreed=agreed)] += 1
         labels = [each.label for each in self._answers[position]]
         wanted = self._rows["labels_wanted"][position].as_py()
         self._tasks[position] = dataclasses.replace(

@@ -51,6 +51,7 @@ class GrpcReporter:
             cost_micros=progress.cost_micros,
             retry_counts=progress.retries,
             seconds=progress.seconds,
+            cpu_seconds=progress.cpu_seconds,
             next_slice_micros=progress.next_slice_micros,
             done=progress.done,
             phase=progress.phase[:16],  # at most 64 bytes, whatever the script

@@ -93,6 +93,7 @@ def progress_of(request: worker_service_pb2.ReportWorkRequest) -> dict[str, Any]
         "output_token_count": request.output_token_count,
         "cost_micros": request.cost_micros,
         "seconds": request.seconds,
+        "cpu_seconds": request.cpu_seconds,
         "done": request.done,
         "phase": request.phase,
         "item_count": request.item_count,

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from actuary import errors, failpoints
 from actuary.state import clock as clocks
-from actuary.state import database, pages, tables
+from actuary.state import database, figures, pages, tables
 
 FINAL = frozenset({"CANCELLED", "FAILED", "SUCCEEDED"})
 """States in which a controller has nothing to do. BUDGET_EXHAUSTED is not one: a top-up takes it up again."""
@@ -91,17 +91,25 @@ class Campaigns:
         token = pages.token_of(last.create_time, last.name) if last and last.create_time else ""
         return tuple(rows[:size]), token
 
-    def update(self, record: CampaignRecord, expected_version: int) -> CampaignRecord:
+    def update(
+        self, record: CampaignRecord, expected_version: int, shown: figures.Changes | None = None
+    ) -> CampaignRecord:
         """Writes the changeable fields (state to results) if nobody did so meanwhile.
+
+        What is `shown` replaces the last values of figures in the same transaction.
 
         Raises:
             ConflictError: The version is no longer the expected one.
             NotFoundError: No such campaign.
         """
-        return self._write(record, expected_version, _MUTABLE)
+        return self._write(record, expected_version, _MUTABLE, shown)
 
     def _write(
-        self, record: CampaignRecord, expected_version: int, fields: Collection[str]
+        self,
+        record: CampaignRecord,
+        expected_version: int,
+        fields: Collection[str],
+        shown: figures.Changes | None = None,
     ) -> CampaignRecord:
         written = dataclasses.replace(record, version=expected_version + 1, update_time=self._clock())
         values = {name: getattr(written, name) for name in (*fields, "version", "update_time")}
@@ -110,6 +118,7 @@ class Campaigns:
         def body(connection: sa.Connection) -> CampaignRecord:
             same = sa.and_(table.c.name == record.name, table.c.version == expected_version)
             if connection.execute(sa.update(table).where(same).values(values)).rowcount == 1:
+                figures.put(connection, shown or {})
                 return written
             there = _read(connection, record.name)
             raise errors.ConflictError(

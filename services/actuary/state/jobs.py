@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from actuary import errors, failpoints
 from actuary.state import clock as clocks
-from actuary.state import database, pages, tables
+from actuary.state import database, figures, pages, tables
 
 FINAL = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 """States that nothing follows."""
@@ -62,6 +62,9 @@ class Grant:
     """Whether other indexes hold money that they have not spent."""
 
 
+OF_ATTEMPTS = ("seconds", "cpu_seconds", "retry_counts")
+"""What a report says about its attempt alone; the rest is about the index."""
+_BEFORE = "before"
 _MUTABLE = (
     "state",
     "error",
@@ -123,8 +126,12 @@ class Jobs:
         token = pages.token_of(last.create_time, last.name) if last and last.create_time else ""
         return tuple(rows[:size]), token
 
-    def update(self, record: JobRecord, expected_version: int) -> JobRecord:
+    def update(
+        self, record: JobRecord, expected_version: int, counted: figures.Changes | None = None
+    ) -> JobRecord:
         """Writes the changeable fields if nobody did so meanwhile; name, spec and cap stay.
+
+        What was `counted` is added to its totals in the same transaction.
 
         Raises:
             ConflictError: The version is no longer the expected one.
@@ -137,6 +144,7 @@ class Jobs:
         def body(connection: sa.Connection) -> JobRecord:
             same = sa.and_(table.c.name == record.name, table.c.version == expected_version)
             if connection.execute(sa.update(table).where(same).values(values)).rowcount == 1:
+                figures.count(connection, counted or {})
                 return written
             there = _read(connection, record.name)
             raise errors.ConflictError(
@@ -230,7 +238,7 @@ class Jobs:
             )
             values = {
                 "attempt": attempt,
-                "progress": dict(progress),
+                "progress": {**progress, _BEFORE: _before(known, attempt)},
                 "spent_micros": spent,
                 "grant_micros": grant,
                 "done": done,
@@ -250,12 +258,17 @@ class Jobs:
             return self._db.write(body)
 
     def totals(self, job: str) -> dict[str, Any]:
-        """The sum of the latest reports of all indexes, texts of the first; `done` counts the ended ones."""
+        """The sum of the latest reports of all indexes, texts of the first; `done` counts the ended ones.
+
+        Figures of one attempt (`OF_ATTEMPTS`) are summed over all attempts; `restarts` counts these beyond
+        the first of each index.
+        """
         query = sa.select(tables.job_reports.c.progress).where(tables.job_reports.c.job == job)
         total: dict[str, Any] = {}
         with self._db.read() as connection:
             for progress in connection.execute(query.order_by(tables.job_reports.c.index)).scalars():
                 _add(total, progress)
+        _add(total, total.pop(_BEFORE, {}))
         return total
 
 
@@ -267,6 +280,17 @@ def _deal(*, cap: int | None, others: int, held: int, spent: int, worst_case: in
     """
     wanted = spent if done else max(held, spent + worst_case)
     return wanted if cap is None else max(0, min(wanted, cap - others))
+
+
+def _before(known: sa.Row[Any] | None, attempt: int) -> dict[str, Any]:
+    """What earlier attempts of an index have used, and how many there were."""
+    if known is None:
+        return {}
+    before = dict(known.progress.get(_BEFORE, {}))
+    if attempt > known.attempt:
+        last = {name: known.progress[name] for name in OF_ATTEMPTS if name in known.progress}
+        _add(before, {**last, "restarts": 1})
+    return before
 
 
 def _is_older(progress: Mapping[str, Any], known: sa.Row[Any]) -> bool:

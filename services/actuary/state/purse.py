@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from actuary import errors, failpoints
 from actuary.state import clock as clocks
-from actuary.state import database, tables
+from actuary.state import database, figures, tables
 
 ACCOUNTS = ("human_labels", "money_micros")
 """Labels by people (a count) and money (micro-dollars)."""
@@ -106,8 +106,16 @@ class Purse:
         with failpoints.around("purse.reserve"):
             self._db.write(body)
 
-    def settle(self, campaign: str, key: str, used: Mapping[str, int]) -> None:
+    def settle(
+        self,
+        campaign: str,
+        key: str,
+        used: Mapping[str, int],
+        counted: figures.Changes | None = None,
+    ) -> None:
         """Books what was used of a reservation and frees the rest; accounts that are not named used nothing.
+
+        What was `counted` is added to its totals in the same transaction.
 
         Raises:
             BudgetExceededError: More was used than reserved.
@@ -132,6 +140,7 @@ class Purse:
                     )
             if not self._enter(connection, campaign, "settle", key, used):
                 return
+            figures.count(connection, counted or {})
             for account in ACCOUNTS:
                 asked, amount = reserved.get(account) or 0, used.get(account, 0)
                 balance = balances[account]

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from actuary import errors
 from actuary.state import clock as clocks
-from actuary.state import database, pages, tables
+from actuary.state import database, figures, pages, tables
 
 T = TypeVar("T")
 
@@ -330,6 +330,10 @@ class Session:
         if corrected:
             old = sa.and_(table.c.batch == self.record.name, table.c.sequence.in_(corrected))
             self._connection.execute(sa.update(table).where(old).values(current=False))
+
+    def count(self, changes: figures.Changes) -> None:
+        """Adds to totals of figures."""
+        figures.count(self._connection, changes)
 
     def oldest_unflushed(self) -> datetime.datetime | None:
         """When the first answer that is in no segment arrived."""

@@ -205,3 +205,11 @@ review_answers = sa.Table(
     sa.Column("current", sa.Boolean, nullable=False),  # not corrected since
     sa.Index(None, "batch", "position"),
 )
+
+figures = sa.Table(
+    "figures",
+    metadata,
+    _text("name", primary_key=True),
+    _text("labels", primary_key=True),  # a list in JSON
+    sa.Column("value", sa.Float(53), nullable=False),
+)

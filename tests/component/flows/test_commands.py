@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import urllib.request
 
@@ -41,32 +42,59 @@ def test_gc_says_what_it_leaves_alone(served):
     assert said.endswith("would remove 0 objects, 0 bytes; what is younger than 24 h stays\n")
 
 
-def test_a_running_server_exports_its_metrics(shell):
+def test_a_server_exports_its_calls_and_totals_of_the_work_that_survive_every_process(shell):
+    form = newcomer.campaign(data={"truth_column": "gold"}, review={"mode": "replay"})
+    newcomer.make(shell.folder / "small", form, newcomer.items(60))
     data = shell.folder / "data"
-    with shell.start("up", "--data", data, "--address", "127.0.0.1:0", "--metrics-port", _free_port()):
-        newcomer.address_of(data)
-        served = newcomer.wait_for(lambda: "metrics on port" in shell.log("up"), "the port of the metrics")
-        assert served
-        port = shell.log("up").split("metrics on port ")[1].split(";")[0]
+    shell("run", "small", "--data", data)
+    with _served(shell, data) as scraped:
         shell("list", "--data", data)
-
-        def scraped():
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-                text = answer.read().decode()
-            families = prometheus_client.parser.text_string_to_metric_families(text)
-            return {family.name: family.samples for family in families}
-
-        calls = newcomer.wait_for(
-            lambda: [
-                sample
-                for sample in scraped().get("actuary_rpc_seconds", [])
-                if sample.name.endswith("_count") and sample.labels["method"] == "ListCampaigns"
-            ],
+        newcomer.wait_for(
+            lambda: scraped("actuary_rpc_seconds_count", method="ListCampaigns", code="OK") == 1,
             "the call to be counted",
         )
-        assert (calls[0].labels["code"], calls[0].value) == ("OK", 1)
-        states = {s.labels["state"]: s.value for s in scraped()["actuary_campaigns"]}
-        assert states["RUNNING"] == 0
+        # this process has done nothing of it
+        totals = newcomer.wait_for(lambda: _totals(scraped), "the totals to be shown")
+        assert totals == {"annotate": 60, "people": 40, "settled": 40 * 80_000, "SUCCEEDED": 1, "RUNNING": 0}
+        assert scraped("actuary_jobs_ended_total", stage="annotate", state="SUCCEEDED") == 2
+        assert 0 < scraped("actuary_estimate", figure="corrected_accuracy", bound="low") <= 1
+        assert scraped("actuary_worker_cpu_seconds_total", stage="annotate") > 0
+        assert scraped("actuary_leader", loop="annotator") == 1
+    with _served(shell, data) as scraped:
+        assert newcomer.wait_for(lambda: _totals(scraped), "the totals to be shown") == totals
+
+
+def _totals(scraped):
+    found = {
+        "annotate": scraped("actuary_items_total", stage="annotate", outcome="LABELLED"),
+        "people": scraped("actuary_answers_total", outcome="LABEL"),
+        "settled": scraped("actuary_cost_micros_total", payer="human"),
+        "SUCCEEDED": scraped("actuary_campaigns", state="SUCCEEDED"),
+        "RUNNING": scraped("actuary_campaigns", state="RUNNING"),
+    }
+    return None if None in found.values() else found
+
+
+@contextlib.contextmanager
+def _served(shell, data):
+    """A server, and what reads a sum off its metrics page; None where there is no sample."""
+    port = _free_port()
+    with shell.start("up", "--data", data, "--address", "127.0.0.1:0", "--metrics-port", port):
+        newcomer.address_of(data)
+
+        def scraped(name, **labels):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+                families = prometheus_client.parser.text_string_to_metric_families(answer.read().decode())
+            values = [
+                sample.value
+                for family in families
+                for sample in family.samples
+                if sample.name == name and labels.items() <= sample.labels.items()
+            ]
+            return sum(values) if values else None
+
+        newcomer.wait_for(lambda: scraped("actuary_rpc_watchers") is not None, "the metrics page")
+        yield scraped
 
 
 def _free_port() -> int:

@@ -11,17 +11,22 @@ import pytest
 from actuary import errors, metrics
 from actuary.jobs import controller, local, protocol
 from actuary.jobs import settings as job_settings
-from actuary.state import database, jobs
+from actuary.state import database, figures, jobs
 
 DEADLINE_SECONDS = 120
 
 
 @pytest.fixture
-def table(bench):
-    db = database.Database.open(f"sqlite:///{bench.root}/actuary.db")
-    db.migrate()
-    yield jobs.Jobs(db)
-    db.close()
+def db(bench):
+    opened = database.Database.open(f"sqlite:///{bench.root}/actuary.db")
+    opened.migrate()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def table(db):
+    return jobs.Jobs(db)
 
 
 @pytest.fixture
@@ -88,8 +93,8 @@ class Refusing(Recorded):
         raise self.error
 
 
-def done_items(stage="annotate"):
-    return metrics.ITEMS.labels(stage=stage, outcome="LABELLED")._value.get()
+def counted(db, figure, **labels):
+    return figures.Figures(db).read([figure.name]).get(figure.key(**labels), 0.0)
 
 
 def until_ended(table, name, steps):
@@ -103,14 +108,18 @@ def until_ended(table, name, steps):
     raise AssertionError(f"not ended: {record}")
 
 
-def test_a_job_is_launched_once_and_ends_with_what_its_manifest_says(table, row, make, undisturbed):
-    before = done_items()
-    record = until_ended(table, row.name, make())
+def test_a_job_is_launched_once_and_ends_with_what_its_manifest_says(table, row, make, undisturbed, db):
+    steps = make()
+    record = until_ended(table, row.name, steps)
     assert record.state == "SUCCEEDED"
     assert record.progress["launches"] == 1
     assert record.progress["outcome_counts"] == {"LABELLED": len(undisturbed)}
     assert record.cost_micros == sum(each["cost_micros"] for each in undisturbed)
-    assert done_items() - before == len(undisturbed)
+    assert counted(db, metrics.ITEMS, stage="annotate", outcome="LABELLED") == len(undisturbed)
+    assert counted(db, metrics.JOBS_ENDED, stage="annotate", state="SUCCEEDED") == 1
+    shown = steps.figures(figures.Figures(db))
+    assert shown[metrics.ITEMS.key(stage="annotate", outcome="LABELLED")] == len(undisturbed)
+    assert shown[metrics.ITEMS.key(stage="annotate", outcome="FAILED")] == 0
 
 
 def test_a_job_that_the_cluster_refuses_fails_with_what_it_said(table, row, make):
@@ -143,7 +152,7 @@ def test_of_two_controllers_that_read_the_same_row_one_launches(table, row, make
     assert second.launched == [2]
 
 
-def test_items_are_counted_once_however_often_the_end_is_tried(table, row, make, runner, bench):
+def test_items_are_counted_once_however_often_the_end_is_tried(table, row, make, runner, bench, db):
     """The store goes away when the manifest is to be written, and comes back."""
     tries = []
 
@@ -154,10 +163,9 @@ def test_items_are_counted_once_however_often_the_end_is_tried(table, row, make,
             raise errors.UnavailableError("the store does not answer")
         return bench.spec()
 
-    before = done_items()
     record = until_ended(table, row.name, make(planner))
     assert (record.state, len(tries)) == ("SUCCEEDED", 5)
-    assert done_items() - before == record.progress["item_count"]
+    assert counted(db, metrics.ITEMS, stage="annotate", outcome="LABELLED") == record.progress["item_count"]
 
 
 def test_a_fault_in_one_job_does_not_stop_the_others(table, row, make, bench):
@@ -197,13 +205,13 @@ def test_a_cancelled_job_ends_when_its_processes_have_and_says_what_they_cost(ta
 
 def test_who_stands_down_stops_what_runs_here_and_starts_it_again_later(table, make, runner, bench, fifo):
     spec = bench.spec(kind="wait", indexes=1, fifo=str(fifo))
-    fields = {"name": spec.name, "kind": "wait", "campaign": spec.campaign, "artifact": spec.artifact}
+    fields = {"name": spec.name, "kind": "train", "campaign": spec.campaign, "artifact": spec.artifact}
     table.create(jobs.JobRecord(**fields, spec={}, spec_digest=""))
     steps = controller.Controller(
         jobs=table,
         store=bench.store,
         runner=runner,
-        planners={"wait": lambda _: spec},
+        planners={"train": lambda _: spec},
         clock=lambda: datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
         code_version="test",
     )

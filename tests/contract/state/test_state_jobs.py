@@ -169,6 +169,18 @@ def test_totals_add_up_numbers_of_all_indexes_and_keep_a_text(store):
     assert store.totals("campaigns/c/annotationJobs/none") == {}
 
 
+def test_what_an_attempt_has_used_stays_when_the_next_begins(store):
+    store.create(record())
+    store.report(NAME, 0, 0, progress(5, seconds=2.0, retry_counts={"OTHER": 1}), 0)
+    store.report(NAME, 0, 0, progress(6, seconds=3.0, retry_counts={"OTHER": 2}), 0)
+    store.report(NAME, 0, 1, progress(6, seconds=0.5, retry_counts={}), 0)
+    store.report(NAME, 0, 2, progress(7, seconds=1.0, retry_counts={"OTHER": 4}), 0)
+    store.report(NAME, 0, 1, progress(6, seconds=9.0, retry_counts={}), 0)  # late, of an attempt that is over
+    totals = store.totals(NAME)
+    assert (totals["cost_micros"], totals["seconds"], totals["restarts"]) == (7, 4.5, 2)
+    assert totals["retry_counts"] == {"OTHER": 6}
+
+
 def test_a_report_to_an_unknown_job_is_not_found_and_a_negative_amount_refused(store):
     with pytest.raises(errors.NotFoundError):
         store.report(NAME, 0, 0, progress(0), 1)

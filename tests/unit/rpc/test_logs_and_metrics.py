@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 import structlog
 
-from actuary import errors, logs, metrics
+from actuary import errors, exposition, logs, metrics
 
 
 @pytest.fixture(autouse=True)
@@ -59,27 +59,49 @@ def test_an_unknown_level_is_refused_with_the_list():
 
 
 def test_metrics_are_served_and_the_port_is_free_afterwards():
-    page = metrics.serve(0)
+    page = exposition.serve(0)
     text = urllib.request.urlopen(f"http://127.0.0.1:{page.port}/metrics").read().decode()
     page.close()
 
-    assert "actuary_items_total" in text
-    metrics.serve(page.port).close()
+    assert "actuary_rpc_watchers" in text
+    exposition.serve(page.port).close()
 
 
 def test_a_port_that_is_taken_is_said():
-    page = metrics.serve(0)
+    page = exposition.serve(0)
 
     with pytest.raises(errors.PreconditionError, match="choose another port"):
-        metrics.serve(page.port)
+        exposition.serve(page.port)
     page.close()
 
 
-def test_every_label_is_explained_in_the_help_text():
-    for metric in metrics.ALL:
+def test_every_label_and_each_of_its_values_is_explained_in_the_help_text():
+    for figure in metrics.FIGURES.values():
+        assert figure.name.startswith("actuary_")
+        for label, values in figure.labels.items():
+            assert f"{label}" in figure.help
+            assert all(value in figure.help for value in values), (figure.name, label)
+    for metric in metrics.OF_PROCESSES:
         assert metric._name.startswith("actuary_")
-        for label in metric._labelnames:
-            assert label in metric._documentation
+        assert all(label in metric._documentation for label in metric._labelnames)
+
+
+def test_a_label_outside_its_closed_set_is_refused():
+    with pytest.raises(ValueError, match="actuary_items: expected stage out of import, annotate"):
+        metrics.ITEMS.key(stage="annotation", outcome="LABELLED")
+
+
+def test_what_a_controller_shows_is_gone_when_it_leads_no_longer():
+    board = exposition.Board()
+    board.show("a", {metrics.HUMAN_SECONDS.key(): 2.0, metrics.QUEUE_TASKS.key(state="open"): 3.0})
+    board.show("b", metrics.RESTARTS.zeros(stage=("risk",)))
+    families = {family.name: family for family in board.collect()}
+    assert {name: family.type for name, family in families.items()} == {
+        "actuary_human_seconds": "counter", "actuary_queue_tasks": "gauge", "actuary_job_restarts": "counter",
+    }  # fmt: skip
+    assert [sample.value for sample in families["actuary_job_restarts"].samples] == [0.0]
+    board.clear("a")
+    assert [family.name for family in board.collect()] == ["actuary_job_restarts"]
 
 
 def test_a_reason_outside_the_closed_set_is_other():
