@@ -22,7 +22,7 @@ import grpc
 import tenacity
 
 from actuary import __version__, errors, exposition, metrics
-from actuary.cli import loops, session, settings
+from actuary.cli import loops, readiness, session, settings
 from actuary.jobs import controller as job_controller
 from actuary.jobs import planning
 from actuary.rpc import server as rpc_server
@@ -136,6 +136,7 @@ def serving(
         process.address = server.start(address)
         stack.callback(server.stop)
         stack.callback(_close_channels, process)
+        stack.enter_context(readiness.Readiness(process.db.ping, server.set_serving))
         runner = _start_controllers(process)
         if runner is not None:
             stack.callback(runner.close)

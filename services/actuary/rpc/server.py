@@ -117,10 +117,14 @@ class Server:
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         return self._address
 
-    def set_serving(self, name: str, serving: bool) -> None:
-        """Says whether one service can do its work, to whoever asks for its health."""
+    def set_serving(self, serving: bool) -> None:
+        """Says whether the services can do their work, to whoever asks for the health of one by its name.
+
+        Health of the server as a whole, by the empty name, stays: the process runs.
+        """
         states = health_pb2.HealthCheckResponse
-        self._health.set(name, states.SERVING if serving else states.NOT_SERVING)
+        for name in self._names:
+            self._health.set(name, states.SERVING if serving else states.NOT_SERVING)
 
     def stop(self, grace_seconds: float | None = None) -> None:
         """Stops gracefully and returns when it has; stopping twice is stopping once."""

@@ -139,6 +139,14 @@ class Database:
         with _mapped_errors(self.url), self._engine.connect() as connection:
             return connection.execution_options(**{_SINGLE: True}).execute(statement, values).all()
 
+    def ping(self) -> None:
+        """Returns when the database answers.
+
+        Raises:
+            UnavailableError: It does not.
+        """
+        self.rows(sa.select(1), {})
+
     def close(self) -> None:
         """Closes the pool; connections in use are closed when they are given back."""
         self._engine.dispose()

@@ -139,7 +139,7 @@ def test_health_is_told_for_the_server_and_each_service(name, start):
 
 def test_a_service_that_cannot_work_says_so(start):
     served = start()
-    served.set_serving("actuary.v1.CampaignService", False)
+    served.set_serving(False)
     with grpc.insecure_channel(served.address) as plain:
         stub = health_pb2_grpc.HealthStub(plain)
 
