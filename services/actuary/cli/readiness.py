@@ -1,8 +1,8 @@
 """Says that services cannot do their work while the database does not answer.
 
-Health of a service by its name is about its work: a cluster sends it no calls while it is NOT_SERVING. Health
-of the whole server, by the empty name, is about the process: it stays SERVING, since a process is not mended by
-being started again while a database is away.
+Health of a service by its name is about its work: a cluster sends it no calls while it is NOT_SERVING.
+Health of the whole server, by the empty name, is about the process: it stays SERVING, since a process is not
+mended by being started again while a database is away.
 """
 
 from __future__ import annotations

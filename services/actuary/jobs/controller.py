@@ -21,6 +21,8 @@ from actuary.state import figures as figure_state
 from actuary.state import jobs as job_state
 from actuary.storage import artifacts, objects
 
+_LEAVE = datetime.timedelta(seconds=60)
+"""How long the processes of a Job that is done may take to end; a guess."""
 _TRANSIENT = (errors.UnavailableError, errors.ConflictError)
 _log = structlog.get_logger("actuary.jobs")
 
@@ -59,6 +61,8 @@ class Controller:
             figures.stage_of(kind)
         self._jobs = jobs
         self._open: tuple[job_state.JobRecord, ...] = ()
+        self._ending: dict[str, datetime.datetime] = {}
+        """Jobs whose artifact was whole before their processes had ended, and until when they may."""
         self._store = store
         self._runner = runner
         self._planners = planners
@@ -81,13 +85,22 @@ class Controller:
                 _log.exception("job step failed", job=record.name)
         self._open = records
         # what ended under another controller is stopped here too
-        self._runner.retain({record.name for record in records}, self._planners)
+        self._runner.retain({record.name for record in records} | self._leaving(), self._planners)
         return bool(records)
 
     def figures(self, kept: figure_state.Figures) -> dict[metrics.Key, float]:
         """What is to be shown of these kinds of Jobs: how the last step found them, and all totals."""
         totals = figures.totals(kept.read([figure.name for figure in figures.TOTALS]), self._planners)
         return {**figures.gauges(self._open, self._planners), **totals}
+
+    def _leaving(self) -> set[str]:
+        """Jobs that are done, and whose processes are about to end by themselves."""
+        now = self._clock()
+        for name, until in list(self._ending.items()):
+            status = self._runner.status(name)
+            if status is None or status.state != "running" or until < now:
+                del self._ending[name]
+        return set(self._ending)
 
     def stand_down(self) -> None:
         """Another controller acts now."""
@@ -139,8 +152,11 @@ class Controller:
             after = self._spent(record, status)
             return after if status.state == "running" else self._ended(after, "CANCELLED")
         if status is None or artifacts.exists(self._store, record.artifact):
-            # a controller that died between the manifest and the row left this behind
-            return self._succeeded(record)
+            # a controller that died between the manifest and the row left this behind, or a process that
+            # writes the manifest itself has yet to end
+            if status is not None:
+                self._ending[record.name] = self._clock() + _LEAVE
+            return self._succeeded(record if status is None else self._spent(record, status))
         after = self._spent(record, status)
         if status.state == "running":
             return after

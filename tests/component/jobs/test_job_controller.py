@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import sys
 import threading
@@ -14,6 +15,9 @@ from actuary.jobs import settings as job_settings
 from actuary.state import database, figures, jobs
 
 DEADLINE_SECONDS = 120
+
+
+NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 
 @pytest.fixture
@@ -43,13 +47,13 @@ def runner(bench):
 def make(bench, table, runner):
     """Makes controllers of annotation Jobs."""
 
-    def one(planner=lambda record: bench.spec(), *, runs=runner):
+    def one(planner=lambda record: bench.spec(), *, runs=runner, clock=lambda: NOW):
         return controller.Controller(
             jobs=table,
             store=bench.store,
             runner=runs,
             planners={"annotation": planner},
-            clock=lambda: datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+            clock=clock,
             code_version="test",
         )
 
@@ -93,6 +97,20 @@ class Refusing(Recorded):
         raise self.error
 
 
+class Lingering(Recorded):
+    """A runner whose processes have written their artifact and not ended yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: set[str] = set()
+
+    def status(self, name):
+        return protocol.RunStatus(state="running", indexes_succeeded=0, indexes_running=1)
+
+    def retain(self, names, kinds):
+        self.kept = set(names)
+
+
 def counted(db, figure, **labels):
     return figures.Figures(db).read([figure.name]).get(figure.key(**labels), 0.0)
 
@@ -120,6 +138,21 @@ def test_a_job_is_launched_once_and_ends_with_what_its_manifest_says(table, row,
     shown = steps.figures(figures.Figures(db))
     assert shown[metrics.ITEMS.key(stage="annotate", outcome="LABELLED")] == len(undisturbed)
     assert shown[metrics.ITEMS.key(stage="annotate", outcome="FAILED")] == 0
+
+
+def test_processes_that_have_written_the_artifact_may_end_by_themselves_for_a_while(table, row, make):
+    until_ended(table, row.name, make())
+    again = table.create(dataclasses.replace(row, name=f"{row.name}-2", state="RUNNING"))
+    now = [NOW]
+    runs = Lingering()
+    steps = make(runs=runs, clock=lambda: now[0])
+    steps.step()
+    assert table.get(again.name).state == "SUCCEEDED"
+    steps.step()
+    assert runs.kept == {again.name}
+    now[0] += datetime.timedelta(seconds=61)
+    steps.step()
+    assert runs.kept == set()
 
 
 def test_a_job_that_the_cluster_refuses_fails_with_what_it_said(table, row, make):
@@ -204,7 +237,7 @@ def test_a_cancelled_job_ends_when_its_processes_have_and_says_what_they_cost(ta
 
 
 def test_who_stands_down_stops_what_runs_here_and_starts_it_again_later(table, make, runner, bench, fifo):
-    spec = bench.spec(kind="wait", indexes=1, fifo=str(fifo))
+    spec = bench.spec(kind="train", indexes=1, fifo=str(fifo))
     fields = {"name": spec.name, "kind": "train", "campaign": spec.campaign, "artifact": spec.artifact}
     table.create(jobs.JobRecord(**fields, spec={}, spec_digest=""))
     steps = controller.Controller(
@@ -212,7 +245,7 @@ def test_who_stands_down_stops_what_runs_here_and_starts_it_again_later(table, m
         store=bench.store,
         runner=runner,
         planners={"train": lambda _: spec},
-        clock=lambda: datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+        clock=lambda: NOW,
         code_version="test",
     )
     steps.step()
