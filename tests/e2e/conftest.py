@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import json
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 
 import actuary
+from actuary.storage import location, objects
 
 HERE = Path(__file__).parent
 CHART = HERE.parents[1] / "charts" / "actuary"
@@ -117,3 +119,15 @@ def client(installed) -> Iterator[actuary.Client]:
     """A client from outside the cluster."""
     with installed.forward("actuary-campaign", 7411) as address, actuary.Client(address) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def store(installed) -> Iterator[objects.ObjectStore]:
+    """The object store of the release, from outside, with the keys of its Secret."""
+    (secret,) = (each for each in installed.get("secrets") if each["metadata"]["name"] == "actuary-minio")
+    keys = {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
+    with installed.forward("actuary-minio", 9000) as address, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACTUARY_STORAGE_ENDPOINT", f"http://{address}")
+        for name, value in keys.items():
+            patch.setenv(f"ACTUARY_STORAGE_{name.upper()}", value)
+        yield location.open_store("s3://actuary/actuary")

@@ -1,12 +1,51 @@
-"""A whole campaign as Kubernetes Jobs: installed with Helm, submitted over gRPC, watched, found in MinIO."""
+"""Whole campaigns as Kubernetes Jobs: installed with Helm, submitted over gRPC, found in MinIO.
+
+The same campaign is run embedded beside it: what a cluster computes is what a laptop computes.
+"""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
+import pytest
+
 from actuary.campaign import samples
+from actuary.storage import artifacts, location, tables
 from actuary.v1 import campaign_pb2
 from e2e import conftest
 
 LABELS = "app.kubernetes.io/name=actuary,app.kubernetes.io/component"
+COMPUTED = ("compute_seconds",)
+"""Columns that say how long a machine took."""
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory):
+    """The store of a run of the sample in one process of this machine, and what the run said."""
+    folder = tmp_path_factory.mktemp("embedded")
+    done = subprocess.run(
+        [sys.executable, "-m", "actuary.cli.main", "run", "digits", "--json", "--data", folder],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return location.open_store(str(folder / "store")), json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def digits(client):
+    """The sample campaign on the cluster, submitted from outside, at its end."""
+    created = client.create(samples.campaign("digits"), campaign_id="digits")
+    ended = client.wait(created.name)
+    assert campaign_pb2.Campaign.State.Name(ended.state) == "SUCCEEDED", ended.error.message
+    return ended
+
+
+def rows(store, uri):
+    """The rows of an artifact by item, without what says how long a machine took."""
+    table = tables.read_all(store, artifacts.read_manifest(store, uri)[0])
+    return table.drop_columns([name for name in COMPUTED if name in table.column_names]).sort_by("item_id")
 
 
 def test_every_pod_is_ready_and_restricted(installed):
@@ -18,18 +57,68 @@ def test_every_pod_is_ready_and_restricted(installed):
         assert status["restartCount"] <= 3  # the database may be there a moment later
 
 
-def test_the_sample_campaign_runs_as_jobs_and_says_how_good_its_labels_are(installed, client):
-    created = client.create(samples.campaign("digits"), campaign_id="digits")
-    ended = client.wait(created.name)
-    assert campaign_pb2.Campaign.State.Name(ended.state) == "SUCCEEDED", ended.error.message
-    assert ended.purse.human_labels.settled == 255
-    for accuracy in (ended.results.machine_accuracy, ended.results.corrected_accuracy):
+def test_the_sample_campaign_runs_as_jobs_and_says_how_good_its_labels_are(installed, digits):
+    assert digits.purse.human_labels.settled == 255
+    for accuracy in (digits.results.machine_accuracy, digits.results.corrected_accuracy):
         assert accuracy.low <= accuracy.true_value <= accuracy.high
-    jobs = {
-        job["metadata"]["annotations"]["actuary.dev/name"]: job
-        for job in installed.get("jobs", "-l", "actuary.dev/kind")
-    }
-    assert len(jobs) >= 12
-    assert all(job["status"].get("succeeded") == job["spec"]["completions"] for job in jobs.values())
+
+    def done():
+        jobs = {
+            job["metadata"]["annotations"]["actuary.dev/name"]: job
+            for job in installed.get("jobs", "-l", "actuary.dev/kind,actuary.dev/campaign=digits")
+        }
+        ended = all(job["status"].get("succeeded") == job["spec"]["completions"] for job in jobs.values())
+        return jobs if ended else None
+
+    jobs = conftest.wait_for(done, "every Job to be complete", seconds=60)
+    assert len(jobs) == 12
     annotate = jobs["campaigns/digits/annotationJobs/annotate-w1"]
     assert annotate["spec"]["completionMode"] == "Indexed"
+    assert annotate["spec"]["completions"] == 2
+
+
+@pytest.mark.parametrize(
+    "artifact",
+    [
+        "importJobs/import/items",
+        "annotationJobs/annotate-w0",
+        "annotationJobs/annotate-w1",
+        "critiqueJobs/critique-w1",
+        "plans/plan-w0",
+        "plans/plan-w1/risks",
+        "plans/plan-w1",
+        "reviewBatches/review-w1/resolved",
+        "estimates/estimate-w1",
+        "reportJobs/report-w1/export",
+    ],
+)
+def test_what_a_cluster_computes_is_what_a_laptop_computes(digits, embedded, store, artifact):
+    alone, _ = embedded
+    ours, theirs = (rows(each, f"campaigns/digits/{artifact}") for each in (store, alone))
+    assert ours.num_rows > 0
+    assert ours.equals(theirs)
+
+
+def test_estimates_are_the_same_and_models_nearly(digits, embedded):
+    _, said = embedded
+    for name in ("machine_accuracy", "corrected_accuracy"):
+        ours = getattr(digits.results, name)
+        found = {"estimate": ours.estimate, "low": ours.low, "high": ours.high, "true": ours.true_value}
+        assert found == pytest.approx(said[name], abs=1e-12)
+    assert set(digits.results.test_accuracies) == {"machine", "act", "human"}
+    for name, accuracy in digits.results.test_accuracies.items():
+        assert accuracy.estimate == pytest.approx(said["test_accuracy"][name], abs=0.005)
+
+
+def test_report_and_export_are_in_the_store(client, digits, store, tmp_path):
+    report = client.report("digits", tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "83.3" in report
+    items = client.export("digits").column("item_id")
+    assert len(items) == len(items.unique()) == digits.results.item_count
+
+
+def test_a_pod_of_the_cluster_reaches_the_service_by_its_name(installed, digits):
+    said = installed.kubectl(
+        "exec", "deployment/actuary-trainer", "--", "actuary", "list", "--server", "actuary-campaign:7411"
+    )
+    assert "digits: succeeded" in said

@@ -319,6 +319,9 @@ def work(
     ] = False,
 ) -> None:
     """Do one process's share of a Job; started by the runner."""
+    # processes are what runs side by side; and sums by another number of threads differ in their last bits,
+    # so that results would depend on the machine. NumPy reads this when it is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from actuary.cli import worker
 
     raise typer.Exit(worker.work_in_pod(uri) if in_pod else worker.work(uri, index, attempt))
