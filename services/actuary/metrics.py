@@ -305,7 +305,7 @@ LEADER = Gauge(
 )
 KUBERNETES_CALLS = Counter(
     "actuary_kubernetes_calls",
-    "Calls of this process to the Kubernetes API server. verb: list, watch, create, get, update, delete.",
+    "Calls of this process to the Kubernetes API server. verb: list, watch, create, get, patch, delete.",
     ("verb",),
 )
 

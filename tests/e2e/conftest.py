@@ -12,11 +12,12 @@ import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import actuary
 from actuary.storage import location, objects
@@ -51,6 +52,47 @@ class Cluster:
         """Objects of a kind."""
         return json.loads(self.kubectl("get", kind, "-o", "json", *arguments))["items"]
 
+    def run(
+        self, name: str, image: str, command: Sequence[str], environment: Mapping[str, Any] | None = None
+    ) -> str:
+        """Runs a pod to its end, restricted as ours are; returns what it printed.
+
+        Values of `environment` are texts, or where Kubernetes takes them from.
+        """
+        container = {
+            "name": "main",
+            "image": image,
+            "imagePullPolicy": "IfNotPresent",
+            "command": list(command),
+            "env": [
+                {"name": key, **({"value": value} if isinstance(value, str) else {"valueFrom": value})}
+                for key, value in (environment or {}).items()
+            ],
+            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        }
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name},
+            "spec": {
+                "restartPolicy": "Never",
+                "automountServiceAccountToken": False,
+                "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+                "containers": [container],
+            },
+        }
+        self.kubectl("apply", "-f", "-", stdin=json.dumps(pod))
+        phases = ("Succeeded", "Failed")
+
+        def ended() -> str:
+            phase = self.kubectl("get", "pod", name, "-o", "jsonpath={.status.phase}")
+            return phase if phase in phases else ""
+
+        phase = wait_for(ended, f"the pod {name} to end")
+        log = self.kubectl("logs", name)
+        assert phase == "Succeeded", log
+        return log
+
     @contextlib.contextmanager
     def forward(self, service: str, port: int) -> Iterator[str]:
         """Forwards a free port of this machine to a service; yields its address."""
@@ -75,6 +117,12 @@ class Cluster:
         shown = f"{' '.join(map(str, command))}\n{done.stdout}\n{done.stderr}"
         assert done.returncode == 0 or not check, shown
         return done.stdout if done.returncode == 0 else done.stdout + done.stderr
+
+
+def worker_image() -> str:
+    """The image of the workers that is installed."""
+    image = yaml.safe_load((HERE / "values.yaml").read_text())["worker"]["image"]
+    return f"{image['repository']}:{image['tag']}"
 
 
 def wait_for(look: Callable[[], Any], what: str, seconds: float = WAIT_SECONDS) -> Any:

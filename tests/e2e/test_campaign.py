@@ -6,8 +6,6 @@ The same campaign is run embedded beside it: what a cluster computes is what a l
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -22,15 +20,22 @@ COMPUTED = ("compute_seconds",)
 
 
 @pytest.fixture(scope="module")
-def embedded(tmp_path_factory):
-    """The store of a run of the sample in one process of this machine, and what the run said."""
-    folder = tmp_path_factory.mktemp("embedded")
-    done = subprocess.run(
-        [sys.executable, "-m", "actuary.cli.main", "run", "digits", "--json", "--data", folder],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return location.open_store(str(folder / "store")), json.loads(done.stdout)
+def embedded(installed, store, digits):
+    """The store of a run of the sample in one process, as on a laptop, and what the run said.
+
+    It runs in the image of the workers: another C library computes other last bits.
+    """
+    environment = {
+        "ACTUARY_STORE_URI": "s3://actuary/embedded",
+        "ACTUARY_STORAGE_ENDPOINT": "http://actuary-minio:9000",
+        **{
+            f"ACTUARY_STORAGE_{key.upper()}": {"secretKeyRef": {"name": "actuary-minio", "key": key}}
+            for key in ("access_key", "secret_key")
+        },
+    }
+    command = ["actuary", "run", "digits", "--json", "--data", "/tmp/embedded"]
+    log = installed.run("embedded", conftest.worker_image(), command, environment)
+    return location.open_store("s3://actuary/embedded"), json.loads(log.splitlines()[-1])
 
 
 @pytest.fixture(scope="module")

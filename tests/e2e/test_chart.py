@@ -67,7 +67,10 @@ def test_only_services_that_run_jobs_may_and_no_more_than_that():
         assert allowed == {
             *(("jobs", verb) for verb in ("create", "get", "list", "watch", "delete")),
             *((kind, verb) for kind in ("pods", "events") for verb in ("list", "watch")),
+            *(("secrets", verb) for verb in ("create", "patch")),
         }
+    shared = objects("--set", "store.jobCredentials.enabled=false")["Role", "label-critic"]["rules"]
+    assert "secrets" not in [resource for rule in shared for resource in rule["resources"]]
     review = made["Deployment", "label-review"]["spec"]["template"]["spec"]
     assert review["automountServiceAccountToken"] is False
 
@@ -94,6 +97,7 @@ def test_passwords_are_no_part_of_the_values():
         (["--set", "minio.enabled=false"], "store.endpoint: expected the URL of an S3 server"),
         (["--set", "postgresql.enabled=false"], "database.existingSecret: expected the name of a Secret"),
         (["--set", "store.uri=file:///data"], "at '/store/uri'"),
+        (["--set", "store.jobCredentials.seconds=60"], "at '/store/jobCredentials/seconds': minimum: got 60"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(arguments, said):

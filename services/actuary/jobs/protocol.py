@@ -42,11 +42,15 @@ class JobSpec:
     parallelism: int
     """Processes at once, >= 1."""
     artifact: str
-    """URI of the artifact that the Job writes; its only place to write."""
+    """URI of the artifact that the Job writes; its place to write."""
     store_uri: str
     """The object store of `artifact` and `parents`."""
     parents: tuple[str, ...] = ()
     """URIs of the artifacts that it reads."""
+    reads: tuple[str, ...] = ()
+    """Further prefixes of the store that it reads, each with its slash at the end."""
+    writes: tuple[str, ...] = ()
+    """Further prefixes of the store that it writes."""
     parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """What the task is asked to do; JSON."""
     report_address: str | None = None
@@ -112,7 +116,8 @@ class JobSpec:
         """
         try:
             fields = json.loads(data)
-            return cls(**{**fields, "parents": tuple(fields.get("parents", ()))})
+            lists = {name: tuple(fields.get(name, ())) for name in ("parents", "reads", "writes")}
+            return cls(**{**fields, **lists})
         except (ValueError, TypeError, AttributeError) as error:
             raise errors.DataLossError(f"job.json: no description of a Job: {error!r}") from error
 

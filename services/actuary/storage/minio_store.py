@@ -32,7 +32,7 @@ import tenacity
 import urllib3
 
 from actuary import errors
-from actuary.storage import objects, settings
+from actuary.storage import credentials, objects, settings
 
 T = TypeVar("T")
 
@@ -82,7 +82,7 @@ class MinioStore:
         self._bucket = bucket
         self._prefix = prefix.strip("/")
         self._options = options
-        access, secret, token = options.credentials()
+        options.credentials()  # says at once which is missing
         endpoint = urllib.parse.urlsplit(options.endpoint)
         if endpoint.scheme not in ("http", "https") or not endpoint.netloc or endpoint.path.strip("/"):
             raise errors.InvalidInputError(
@@ -94,9 +94,7 @@ class MinioStore:
         try:
             self._client = minio.Minio(
                 endpoint=endpoint.netloc,
-                access_key=access,
-                secret_key=secret,
-                session_token=token,
+                credentials=credentials.Files(options.credential_files, options.credentials),
                 secure=endpoint.scheme == "https",
                 region=options.region,
                 http_client=self._http,

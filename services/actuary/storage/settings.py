@@ -48,6 +48,12 @@ class StorageSettings(pydantic_settings.BaseSettings):
     part_bytes: int = pydantic.Field(default=16 << 20, ge=5 << 20)
     """Bytes a part of a multipart upload; S3 allows 10,000 parts of at least 5 MiB."""
 
+    @property
+    def credential_files(self) -> tuple[Path, ...]:
+        """The files that credentials come from; none where they come from variables."""
+        files = (self.access_key_file, self.secret_key_file, self.session_token_file)
+        return tuple(path for path in files if path is not None)
+
     def credentials(self) -> tuple[str, str, str | None]:
         """Access key, secret key and session token; files win over variables.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -21,10 +22,10 @@ SPEC = protocol.JobSpec(
 )
 
 
-def built(spec=SPEC, *, credentials="", trace="", **wanted):
+def built(spec=SPEC, *, trace="", **wanted):
     """The Job as the API server would get it."""
     made = settings.KubernetesSettings(namespace="ns", image="localhost/actuary:1", **wanted)
-    job = builder.job_of(spec, spec.uri, made, credentials=credentials, trace=trace)
+    job = builder.job_of(spec, spec.uri, made, trace=trace)
     return client.ApiClient().sanitize_for_serialization(job)
 
 
@@ -115,11 +116,19 @@ class TestBuilder:
         assert "kueue.x-k8s.io/queue-name" not in pod
 
     def test_credentials_are_mounted_and_the_trace_goes_on(self):
-        pod = built(credentials="c1-store", trace="00-abc-def-01")["spec"]["template"]["spec"]
-        assert {"name": "store", "secret": {"secretName": "c1-store", "defaultMode": 0o440}} in pod["volumes"]
+        job = built(credentials_seconds=3600, secret="shared", trace="00-abc-def-01")
+        pod, name = job["spec"]["template"]["spec"], f"{job['metadata']['name']}-store"
+        assert {"name": "store", "secret": {"secretName": name, "defaultMode": 0o440}} in pod["volumes"]
         env = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
         assert env["ACTUARY_STORAGE_SESSION_TOKEN_FILE"] == f"{builder.CREDENTIALS_FOLDER}/session_token"
+        assert "ACTUARY_STORAGE_ACCESS_KEY" not in env
         assert env["TRACEPARENT"] == "00-abc-def-01"
+        assert json.loads(job["metadata"]["annotations"][builder.ACCESS]) == {
+            "store": "s3://bucket/actuary",
+            "reads": ["campaigns/c1/jobs/annotationJobs-annotate-w0/"],
+            "writes": ["campaigns/c1/annotationJobs/annotate-w0/"],
+            "files": [],
+        }
 
     def test_without_credentials_of_its_own_a_pod_gets_those_of_the_cluster(self):
         (container,) = built(secret="store", config_map="workers")["spec"]["template"]["spec"]["containers"]
@@ -130,7 +139,7 @@ class TestBuilder:
 
     @pytest.mark.parametrize(("own", "default", "expected"), [(None, 0, None), (None, 60, 60), (0.2, 60, 1)])
     def test_a_deadline_is_the_jobs_or_the_clusters(self, own, default, expected):
-        spec = protocol.JobSpec(**{**json.loads(SPEC.to_json()), "parents": (), "deadline_seconds": own})
+        spec = dataclasses.replace(SPEC, deadline_seconds=own)
         assert built(spec, deadline_seconds=default)["spec"].get("activeDeadlineSeconds") == expected
 
 

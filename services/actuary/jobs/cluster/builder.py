@@ -7,15 +7,18 @@ that says that it would fail again ends its index.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from kubernetes import client
 
-from actuary.jobs import protocol
+from actuary.jobs import access, protocol
 from actuary.jobs.cluster import settings as cluster_settings
+from actuary.storage import credentials
 
 WORKER = "worker"
 """Name of the container that does the work."""
@@ -26,6 +29,8 @@ KIND, CAMPAIGN = "actuary.dev/kind", "actuary.dev/campaign"
 """Labels by which Jobs are found."""
 NAME = "actuary.dev/name"
 """Annotation: resource name of the Job."""
+ACCESS = "actuary.dev/store-access"
+"""Annotation: what of the store its pods may reach, as JSON."""
 QUEUE, PRIORITY = "kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class"
 INSTANCE = "app.kubernetes.io/instance"
 PODS_BACKOFF_LIMIT = 6
@@ -69,12 +74,34 @@ def label_of(text: str) -> str:
     return f"{cleaned}-{hashlib.sha256(text.encode()).hexdigest()[:8]}".strip("-")
 
 
+def secret_of(job: str) -> str:
+    """Name of the Secret with a Job's credentials, by the Job's name in Kubernetes."""
+    return f"{job}-store"
+
+
+def secret(name: str, job: Mapping[str, Any], issued: credentials.Issued) -> dict[str, Any]:
+    """The Secret with a Job's credentials; it goes with the Job."""
+    metadata = job["metadata"]
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": metadata["name"], "uid": metadata["uid"]}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "Opaque",
+        "metadata": {
+            "name": name,
+            "labels": {key: metadata["labels"][key] for key in (MANAGED_BY, INSTANCE, KIND, CAMPAIGN)},
+            "annotations": {"actuary.dev/expires": issued.expires.isoformat()},
+            "ownerReferences": [owner],
+        },
+        "stringData": {key: getattr(issued, key) for key in CREDENTIALS},
+    }
+
+
 def job_of(
     spec: protocol.JobSpec,
     uri: str,
     settings: cluster_settings.KubernetesSettings,
     *,
-    credentials: str = "",
     trace: str = "",
 ) -> client.V1Job:
     """Builds the Job.
@@ -83,7 +110,6 @@ def job_of(
         spec: what is to be done.
         uri: of its description in the store, which its pods are given.
         settings: the cluster's.
-        credentials: name of the Secret with the Job's own credentials for the store; empty for none.
         trace: W3C trace context that the pods go on with; empty for none.
     """
     labels = {
@@ -98,15 +124,21 @@ def job_of(
     queue = {QUEUE: settings.queue} if settings.queue else {}
     if settings.queue and settings.priority:
         queue[PRIORITY] = settings.priority
+    name = name_of(spec.name, settings.instance)
+    own = secret_of(name) if settings.credentials_seconds else ""
+    annotations = {NAME: spec.name}
+    if own:
+        reached = dataclasses.asdict(access.access_of(spec))
+        annotations[ACCESS] = json.dumps({"store": spec.store_uri, **reached}, separators=(",", ":"))
     deadline = spec.deadline_seconds or settings.deadline_seconds or None
     return client.V1Job(
         api_version="batch/v1",
         kind="Job",
         metadata=client.V1ObjectMeta(
-            name=name_of(spec.name, settings.instance),
+            name=name,
             namespace=settings.namespace,
             labels={**labels, **queue},
-            annotations={NAME: spec.name},
+            annotations=annotations,
         ),
         spec=client.V1JobSpec(
             completion_mode="Indexed",
@@ -123,7 +155,7 @@ def job_of(
                 metadata=client.V1ObjectMeta(
                     labels=labels, annotations={NAME: spec.name, **settings.annotations}
                 ),
-                spec=_pod(spec, uri, settings, credentials, trace),
+                spec=_pod(spec, uri, settings, own, trace),
             ),
         ),
     )
@@ -152,7 +184,7 @@ def _pod(
     spec: protocol.JobSpec,
     uri: str,
     settings: cluster_settings.KubernetesSettings,
-    credentials: str,
+    own: str,
     trace: str,
 ) -> client.V1PodSpec:
     profile = settings.profile(spec.kind)
@@ -160,10 +192,10 @@ def _pod(
         client.V1Volume(name="scratch", empty_dir=client.V1EmptyDirVolumeSource(size_limit=profile.scratch))
     ]
     mounts = [client.V1VolumeMount(name="scratch", mount_path=SCRATCH)]
-    if credentials:
+    if own:
         volumes.append(
             client.V1Volume(
-                name="store", secret=client.V1SecretVolumeSource(secret_name=credentials, default_mode=0o440)
+                name="store", secret=client.V1SecretVolumeSource(secret_name=own, default_mode=0o440)
             )
         )
         mounts.append(client.V1VolumeMount(name="store", mount_path=CREDENTIALS_FOLDER, read_only=True))
@@ -172,7 +204,7 @@ def _pod(
         image=settings.image,
         image_pull_policy=settings.image_pull_policy,
         command=["actuary", "work", uri, "--in-pod"],
-        env=_environment(settings, profile, credentials=credentials, trace=trace),
+        env=_environment(settings, profile, own=bool(own), trace=trace),
         env_from=_environment_from(settings),
         resources=client.V1ResourceRequirements(**profile.resources) if profile.resources else None,
         security_context=client.V1SecurityContext(
@@ -214,7 +246,7 @@ def _environment(
     settings: cluster_settings.KubernetesSettings,
     profile: cluster_settings.Profile,
     *,
-    credentials: str,
+    own: bool,
     trace: str,
 ) -> list[Any]:
     found: list[Any] = [
@@ -229,7 +261,7 @@ def _environment(
     found.append(client.V1EnvVar(name="ACTUARY_JOBS_GRACE_SECONDS", value=str(settings.grace_seconds)))
     # a worker that was told to stop is to be done before it is killed
     found.append(client.V1EnvVar(name="ACTUARY_JOBS_DRAIN_SECONDS", value=str(settings.grace_seconds // 2)))
-    if settings.secret and not credentials:
+    if settings.secret and not own:
         found += [
             client.V1EnvVar(
                 name=f"ACTUARY_STORAGE_{key.upper()}",
@@ -239,7 +271,7 @@ def _environment(
             )
             for key in ("access_key", "secret_key")
         ]
-    if credentials:
+    if own:
         found += [
             client.V1EnvVar(name=f"ACTUARY_STORAGE_{key.upper()}_FILE", value=f"{CREDENTIALS_FOLDER}/{key}")
             for key in CREDENTIALS

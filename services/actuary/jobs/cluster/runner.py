@@ -8,6 +8,7 @@ a view that is kept by watching; the API server hears of it only when something 
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
 import threading
 from collections.abc import Callable, Collection, Iterator
@@ -17,10 +18,11 @@ import structlog
 import urllib3
 from kubernetes import client, config
 
-from actuary import errors
+from actuary import errors, metrics
 from actuary.jobs import protocol
-from actuary.jobs.cluster import builder, pods, view
+from actuary.jobs.cluster import builder, grants, pods, view
 from actuary.jobs.cluster import settings as cluster_settings
+from actuary.storage import credentials
 
 _SYNC_SECONDS = 30.0
 """How long the first call waits for the view."""
@@ -66,6 +68,12 @@ class KubernetesRunner:
         self._settings = settings
         self._api = api
         self._batch = client.BatchV1Api(api)
+        self._core = client.CoreV1Api(api)
+        self._grants = (
+            grants.Grants(settings.credentials_seconds, credentials.issue, self._write_secret, _now)
+            if settings.credentials_seconds
+            else None
+        )
         self._trace = trace
         self._view = view.View(api, settings.namespace, builder.selector(settings.instance))
         self._view.start()
@@ -88,18 +96,21 @@ class KubernetesRunner:
         job = builder.job_of(spec, uri, self._settings, trace=self._trace())
         with _mapped(f"create the Job {job.metadata.name}"):
             try:
-                self._count()
+                self._count("create")
                 answer = self._batch.create_namespaced_job(
                     self._settings.namespace, job, _preload_content=False, _request_timeout=_CALL_TIMEOUT
                 )
-                self._view.put(_form(answer))
+                there = _form(answer)
             except client.ApiException as error:
                 if error.status != 409:
                     raise
-                self._check_ours(job.metadata.name, spec.name)
+                there = self._ours(job.metadata.name, spec.name)
+        self._view.put(there)
+        if self._grants is not None:
+            self._grants.ensure(there)
 
-    def _check_ours(self, name: str, resource: str) -> None:
-        self._count()
+    def _ours(self, name: str, resource: str) -> view.Form:
+        self._count("get")
         answer = self._batch.read_namespaced_job(
             name, self._settings.namespace, _preload_content=False, _request_timeout=_CALL_TIMEOUT
         )
@@ -108,7 +119,22 @@ class KubernetesRunner:
             raise errors.AlreadyExistsError(
                 f"the Job {name} in namespace {self._settings.namespace} is not {resource}: delete it"
             )
-        self._view.put(there)
+        return there
+
+    def _write_secret(self, name: str, form: dict[str, Any]) -> None:
+        namespace, options = (
+            self._settings.namespace,
+            {"_preload_content": False, "_request_timeout": _CALL_TIMEOUT},
+        )
+        with _mapped(f"write the Secret {name}"):
+            try:
+                self._count("create")
+                _form(self._core.create_namespaced_secret(namespace, form, **options))
+            except client.ApiException as error:
+                if error.status != 409:
+                    raise
+                self._count("patch")
+                _form(self._core.patch_namespaced_secret(name, namespace, form, **options))
 
     def status(self, name: str) -> protocol.RunStatus | None:
         """What became of a Job; None when there is none.
@@ -120,6 +146,12 @@ class KubernetesRunner:
         job = self._view.job(builder.name_of(name, self._settings.instance))
         if job is None:
             return None
+        if (
+            self._grants is not None
+            and builder.ACCESS in job["metadata"].get("annotations", {})
+            and not _over(job)
+        ):
+            self._grants.ensure(job)
         return status_of(
             job, self._view.pods(job["metadata"]["name"]), self._view.refused(job["metadata"]["name"])
         )
@@ -135,6 +167,8 @@ class KubernetesRunner:
         """Deletes the Jobs of some kinds that have not ended and are not named: nobody asks about them."""
         self._view.check(_SYNC_SECONDS)
         ours = {builder.label_of(kind) for kind in kinds}
+        if self._grants is not None:
+            self._grants.keep({job["metadata"]["name"] for job in self._view.jobs()})
         for job in self._view.jobs():
             metadata = job["metadata"]
             known = metadata.get("annotations", {}).get(builder.NAME, "") in names
@@ -154,7 +188,7 @@ class KubernetesRunner:
 
     def _delete(self, name: str) -> None:
         with _mapped(f"delete the Job {name}"):
-            self._count()
+            self._count("delete")
             try:
                 # the Job stays in sight until its pods have ended, and reported what they used
                 self._batch.delete_namespaced_job(
@@ -168,9 +202,14 @@ class KubernetesRunner:
                 if error.status != 404:
                     raise
 
-    def _count(self) -> None:
+    def _count(self, verb: str) -> None:
+        metrics.KUBERNETES_CALLS.labels(verb=verb).inc()
         with self._lock:
             self._writes += 1
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
 
 
 def status_of(job: view.Form, there: list[pods.Pod], refused: str) -> protocol.RunStatus:

@@ -73,6 +73,9 @@ class KubernetesSettings(pydantic_settings.BaseSettings):
     """Name of a ConfigMap whose keys become variables of the workers: store, logs and so on."""
     secret: str = ""
     """Name of a Secret with `access_key` and `secret_key` of the store, where Jobs have none of their own."""
+    credentials_seconds: int = pydantic.Field(default=0, ge=0, le=604_800)
+    """Life of the credentials for the store that each Job gets for itself, an hour at least; 0: all use
+    `secret`."""
     profiles: Mapping[str, Profile] = {}
     """Pods by kind of Job (`annotation`, `critique`, `train`, …); `default` is for those not named."""
     ttl_seconds: int = pydantic.Field(default=86_400, ge=60)

@@ -19,7 +19,7 @@ import structlog
 import urllib3
 from kubernetes import client
 
-from actuary import errors
+from actuary import errors, metrics
 from actuary.jobs.cluster import pods
 
 PAGE = 500
@@ -259,6 +259,7 @@ class _Watch:
 
     def _call(self, **arguments: Any) -> Any:
         self.calls += 1
+        metrics.KUBERNETES_CALLS.labels(verb="watch" if arguments.get("watch") else "list").inc()
         arguments.setdefault("_request_timeout", (5, 60))
         given = {name: value for name, value in arguments.items() if value is not None}
         answer = self._ask(self._namespace, **self._wanted, **given, _preload_content=False)
