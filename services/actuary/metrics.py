@@ -118,6 +118,13 @@ ITEMS = Figure(
     labels={**_STAGE, "outcome": OUTCOMES},
     counts=True,
 )
+ITEMS_ASKED = Figure(
+    name="actuary_items_asked",
+    help="Items that processes have given to models, whether or not an answer was kept: what goes beyond "
+    f"actuary_items was done again, because a process died. {_JOB_HELP}",
+    labels=_STAGE,
+    counts=True,
+)
 ITEMS_LEFT = Figure(
     name="actuary_items_left",
     help=f"Items of Jobs that have not ended which are still to be done. {_JOB_HELP}",
@@ -259,6 +266,7 @@ FIGURES: Mapping[str, Figure] = {
     figure.name: figure
     for figure in (
         ITEMS,
+        ITEMS_ASKED,
         ITEMS_LEFT,
         WORKER_SECONDS,
         WORKER_CPU_SECONDS,

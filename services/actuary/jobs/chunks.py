@@ -121,6 +121,7 @@ class _Pipeline:
         self._reserved = 0
         self._retries: dict[str, int] = {}
         self._failure = ""
+        self._asked = 0
         self._held: _Chunk | None = None
         self._chunks = self._undone()
         attempt = f"{self._spec.name}/{context.attempt}"
@@ -173,6 +174,7 @@ class _Pipeline:
             self._open[position] = chunk
             self._reserved += chunk.reserved_micros
             position += 1
+            self._asked += chunk.rows.num_rows
             yield chunk.rows
 
     async def _do_in_parts(self, chunk: _Chunk) -> None:
@@ -198,6 +200,7 @@ class _Pipeline:
                     break
                 self.suspects.open(chunk.id, (start, start + fit))
                 self._reserved = spent + reserved
+                self._asked += fit
                 async for done in self._stage.run(_once(rows.slice(0, fit))):
                     self._count(done.retries)
                     parts.append(done.rows)
@@ -310,6 +313,7 @@ class _Pipeline:
             tokens_out=self._totals.tokens_out,
             cost_micros=self._totals.cost_micros,
             retries=dict(self._retries),
+            asked=self._asked,
             next_slice_micros=self._reserved + worst_case,
             done=done,
             phase=self._spec.kind,

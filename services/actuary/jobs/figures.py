@@ -15,6 +15,7 @@ from actuary.state import jobs as job_state
 
 TOTALS = (
     metrics.ITEMS,
+    metrics.ITEMS_ASKED,
     metrics.WORKER_SECONDS,
     metrics.WORKER_CPU_SECONDS,
     metrics.TOKENS,
@@ -51,6 +52,7 @@ def changes(before: job_state.JobRecord, after: job_state.JobRecord) -> dict[met
     for figure, name in (
         (metrics.WORKER_SECONDS, "seconds"),
         (metrics.WORKER_CPU_SECONDS, "cpu_seconds"),
+        (metrics.ITEMS_ASKED, "asked_count"),
         (metrics.RESTARTS, "restart_count"),
     ):
         found[figure.key(stage=stage)] = _since(name, old, new)

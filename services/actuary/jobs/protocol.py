@@ -155,6 +155,8 @@ class Progress:
     """Seconds that this attempt has lived."""
     cpu_seconds: float = 0.0
     """Seconds of processor time of this attempt."""
+    asked: int = 0
+    """Items that this attempt has given to its model, whether or not an answer was kept."""
     next_slice_micros: int = 0
     """The most that work may cost that is under way or is to begin next."""
     done: bool = False

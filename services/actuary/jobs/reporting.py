@@ -8,6 +8,7 @@ It deliberately decides nothing about money: the pipeline compares the allowance
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 import time
@@ -44,6 +45,8 @@ class Session:
         self._start = time.monotonic()
         self._heard = self._start
         self._progress = protocol.Progress()
+        self._reported: protocol.Progress | None = None
+        """What the last answered report said."""
         self._allowance = protocol.Allowance(money_micros=0, next_report_seconds=_FIRST_SECONDS)
         self._failure: errors.ActuaryError | None = None
         self._thread = threading.Thread(target=self._report_on, name="reports", daemon=True)
@@ -55,6 +58,10 @@ class Session:
     def __exit__(self, *details: object) -> None:
         self._ended.set()
         self._thread.join()
+        if self._progress is not self._reported and self._failure is None:
+            # what a short process did, or one that was told to stop, is counted too, if somebody answers
+            with contextlib.suppress(errors.ActuaryError):
+                self._exchange()
 
     @property
     def allowance(self) -> protocol.Allowance:
@@ -91,10 +98,12 @@ class Session:
             seconds = time.monotonic() - self._start
             # one process is one attempt
             cpu = time.process_time()
-            told = dataclasses.replace(self._progress, seconds=seconds, cpu_seconds=cpu, exact=exact)
+            progress = self._progress
+            told = dataclasses.replace(progress, seconds=seconds, cpu_seconds=cpu, exact=exact)
             allowance = self._reporter.report(told)
             self._heard = time.monotonic()
             self._allowance = allowance
+            self._reported = progress
         if allowance.stop:
             self._stop.set()
         return allowance

@@ -52,6 +52,7 @@ class GrpcReporter:
             retry_counts=progress.retries,
             seconds=progress.seconds,
             cpu_seconds=progress.cpu_seconds,
+            asked_count=progress.asked,
             next_slice_micros=progress.next_slice_micros,
             done=progress.done,
             phase=progress.phase[:16],  # at most 64 bytes, whatever the script

@@ -94,6 +94,7 @@ def progress_of(request: worker_service_pb2.ReportWorkRequest) -> dict[str, Any]
         "cost_micros": request.cost_micros,
         "seconds": request.seconds,
         "cpu_seconds": request.cpu_seconds,
+        "asked_count": request.asked_count,
         "done": request.done,
         "phase": request.phase,
         "item_count": request.item_count,

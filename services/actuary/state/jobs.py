@@ -62,7 +62,7 @@ class Grant:
     """Whether other indexes hold money that they have not spent."""
 
 
-OF_ATTEMPTS = ("seconds", "cpu_seconds", "retry_counts")
+OF_ATTEMPTS = ("seconds", "cpu_seconds", "asked_count", "retry_counts")
 """What a report says about its attempt alone; the rest is about the index."""
 _BEFORE = "before"
 _MUTABLE = (
