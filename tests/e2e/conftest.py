@@ -93,6 +93,51 @@ class Cluster:
         assert phase == "Succeeded", log
         return log
 
+    def install(self, *arguments: object) -> None:
+        """Installs the chart with the tests' values, and waits until every pod is ready."""
+        self.helm(
+            "install", "actuary", CHART, "-f", HERE / "values.yaml", "--wait", "--timeout", "5m", *arguments
+        )
+
+    def pods(self, service: str) -> list[str]:
+        """Names of the pods of a service that run."""
+        selector = f"app.kubernetes.io/name=actuary,app.kubernetes.io/component={service}"
+        return [
+            pod["metadata"]["name"]
+            for pod in self.get("pods", "-l", selector, "--field-selector=status.phase=Running")
+            if "deletionTimestamp" not in pod["metadata"]
+        ]
+
+    def metrics(self, pod: str) -> dict[str, float]:
+        """The metrics page of a pod; empty while it has none."""
+        fetch = (
+            "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9411/metrics').read().decode())"
+        )
+        page = self.kubectl("exec", pod, "--", "python", "-c", fetch, check=False)
+        lines = [line.rpartition(" ") for line in page.splitlines() if line and line[0] not in "# "]
+        found = {}
+        for name, _, value in lines:
+            with contextlib.suppress(ValueError):
+                found[name] = float(value)
+        return found
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[actuary.Client]:
+        """A client from outside the cluster."""
+        with self.forward("actuary-campaign", 7411) as address, actuary.Client(address) as client:
+            yield client
+
+    @contextlib.contextmanager
+    def store_variables(self) -> Iterator[None]:
+        """The environment of whoever opens the release's store from outside, with the keys of its Secret."""
+        (secret,) = (e for e in self.get("secrets") if e["metadata"]["name"] == "actuary-minio")
+        keys = {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
+        with self.forward("actuary-minio", 9000) as address, pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ACTUARY_STORAGE_ENDPOINT", f"http://{address}")
+            for name, value in keys.items():
+                patch.setenv(f"ACTUARY_STORAGE_{name.upper()}", value)
+            yield
+
     @contextlib.contextmanager
     def forward(self, service: str, port: int) -> Iterator[str]:
         """Forwards a free port of this machine to a service; yields its address."""
@@ -104,6 +149,8 @@ class Cluster:
         try:
             line = process.stdout.readline()
             forwarded = re.search(r":(\d+) ->", line)
+            if forwarded is None:
+                raise ConnectionError(f"nothing to forward to behind service/{service}")
             yield f"127.0.0.1:{forwarded[1]}"
         finally:
             process.terminate()
@@ -158,24 +205,19 @@ def namespace(prefix: str) -> Iterator[Cluster]:
 def installed() -> Iterator[Cluster]:
     """The chart, installed with the trial database and store, and ready."""
     with namespace("actuary") as cluster:
-        cluster.helm("install", "actuary", CHART, "-f", HERE / "values.yaml", "--wait", "--timeout", "5m")
+        cluster.install()
         yield cluster
 
 
 @pytest.fixture(scope="session")
 def client(installed) -> Iterator[actuary.Client]:
     """A client from outside the cluster."""
-    with installed.forward("actuary-campaign", 7411) as address, actuary.Client(address) as found:
+    with installed.connect() as found:
         yield found
 
 
 @pytest.fixture(scope="session")
 def store(installed) -> Iterator[objects.ObjectStore]:
-    """The object store of the release, from outside, with the keys of its Secret."""
-    (secret,) = (each for each in installed.get("secrets") if each["metadata"]["name"] == "actuary-minio")
-    keys = {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
-    with installed.forward("actuary-minio", 9000) as address, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ACTUARY_STORAGE_ENDPOINT", f"http://{address}")
-        for name, value in keys.items():
-            patch.setenv(f"ACTUARY_STORAGE_{name.upper()}", value)
+    """The object store of the release, from outside."""
+    with installed.store_variables():
         yield location.open_store("s3://actuary/actuary")
