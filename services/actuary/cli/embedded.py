@@ -14,7 +14,7 @@ import importlib
 import os
 import socket
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -223,7 +223,7 @@ def _start_controllers(process: _Process) -> Any:
     runner: Any = None
     if process.options.runner == "kubernetes":
         if set(process.services) != {"review"}:
-            runner = _kubernetes_runner()
+            runner = _kubernetes_runner(process.services)
         planned = planning.PlanningSettings(report_address=report_address)
     else:
         from actuary.jobs import local
@@ -239,11 +239,13 @@ def _start_controllers(process: _Process) -> Any:
     return runner
 
 
-def _kubernetes_runner() -> Any:
+def _kubernetes_runner(services: Collection[str]) -> Any:
+    from actuary.cli import worker
     from actuary.jobs.cluster import runner
     from actuary.jobs.cluster import settings as cluster_settings
 
-    return runner.KubernetesRunner(cluster_settings.KubernetesSettings(), runner.connect())
+    kinds = [kind for kind, service in worker.SERVICES.items() if service in services]
+    return runner.KubernetesRunner(cluster_settings.KubernetesSettings(), runner.connect(), kinds=kinds)
 
 
 def _job_controller(

@@ -7,7 +7,7 @@ import sys
 
 from actuary.jobs import protocol, worker
 
-_SERVICES = {
+SERVICES = {
     "import": "campaign",
     "report": "campaign",
     "annotation": "annotator",
@@ -32,7 +32,7 @@ class _Late:
 
         if self._kind in _ASK_FOR_PANDAS:
             sys.meta_path.remove(_WITHOUT_PANDAS)
-        module = importlib.import_module(f"actuary.{_SERVICES[self._kind]}.work")
+        module = importlib.import_module(f"actuary.{SERVICES[self._kind]}.work")
         tasks: dict[str, worker.Task] = module.TASKS
         tasks[self._kind].run(context)
 
@@ -71,5 +71,5 @@ def work_in_pod(uri: str) -> int:
 def work(uri: str, index: int, attempt: int) -> int:
     """Does one index of a Job; returns the exit code."""
     sys.meta_path.insert(0, _WITHOUT_PANDAS)
-    tasks = {kind: _Late(kind) for kind in _SERVICES}
+    tasks = {kind: _Late(kind) for kind in SERVICES}
     return worker.main(uri, index, attempt, tasks, _reporter)

@@ -300,7 +300,7 @@ class _Pipeline:
                     return
             receipt = receipts.Receipt(shard=shard, table=self._stage.table, ref=ref, totals=totals)
             receipts.write(self._store, self._spec.artifact, receipt)
-        self._pieces.clean(shard)
+        self._pieces.clean(shard, self._expected[shard])
 
     def _count(self, retries: Mapping[str, int]) -> None:
         for reason, count in retries.items():

@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from kubernetes import client
@@ -48,9 +48,14 @@ _COUNTS = {
 """Annotations in which Kubernetes says how many pods the index had before."""
 
 
-def selector(instance: str) -> str:
-    """Finds all Jobs and pods of an installation."""
-    return f"{MANAGED_BY}=actuary,{KIND},{INSTANCE}={label_of(instance)}"
+def selector(instance: str, kinds: Collection[str] = ()) -> str:
+    """Finds the Jobs and pods of an installation that are of some kinds; of all where none are named.
+
+    >>> selector("actuary", ["report", "import"]).partition("instance=")[2]
+    'actuary,actuary.dev/kind in (import,report)'
+    """
+    kind = f"{KIND} in ({','.join(sorted(map(label_of, kinds)))})" if kinds else KIND
+    return f"{MANAGED_BY}=actuary,{INSTANCE}={label_of(instance)},{kind}"
 
 
 def name_of(job: str, instance: str = "actuary") -> str:

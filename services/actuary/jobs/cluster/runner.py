@@ -55,6 +55,8 @@ class KubernetesRunner:
     Args:
         settings: the cluster's.
         api: connected to its API server; closed with the runner.
+        kinds: of the Jobs that it will be asked about; all where none are named. A pod changes eight times in
+            its life, and each change is sent to, and parsed by, all who watch it.
         trace: returns the W3C trace context that a Job's pods go on with; empty for none.
     """
 
@@ -63,6 +65,7 @@ class KubernetesRunner:
         settings: cluster_settings.KubernetesSettings,
         api: client.ApiClient,
         *,
+        kinds: Collection[str] = (),
         trace: Callable[[], str] = lambda: "",
     ) -> None:
         self._settings = settings
@@ -75,7 +78,7 @@ class KubernetesRunner:
             else None
         )
         self._trace = trace
-        self._view = view.View(api, settings.namespace, builder.selector(settings.instance))
+        self._view = view.View(api, settings.namespace, builder.selector(settings.instance, kinds))
         self._view.start()
         self._lock = threading.Lock()
         self._writes = 0
