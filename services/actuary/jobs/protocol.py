@@ -23,6 +23,9 @@ EXIT_PERMANENT: Final = 3
 EXIT_DRAINED: Final = 75
 """Asked to stop before it was done (EX_TEMPFAIL): started again, not counted as a failure."""
 
+OUT_OF_MEMORY: Final = "OUT_OF_MEMORY"
+"""Reason of the error of a process that the kernel killed for want of memory."""
+
 ATTEMPTS_A_LAUNCH: Final = 1_000_000
 """Attempts are numbered `launch * ATTEMPTS_A_LAUNCH + restart`, so that they grow over launches too."""
 

@@ -8,12 +8,14 @@ again, or out of patience.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from actuary import errors
@@ -25,6 +27,8 @@ ATTEMPTS_A_POD = 128
 """Attempts are numbered `launch * ATTEMPTS_A_LAUNCH + pod * ATTEMPTS_A_POD + restart`."""
 INDEX = "JOB_COMPLETION_INDEX"
 _PODS_BEFORE = ("ACTUARY_POD_FAILURES", "ACTUARY_POD_DISRUPTIONS")
+_OOM_COUNTERS = (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/memory.oom_control"))
+"""Where the kernel counts whom it killed for want of memory: cgroup v2, v1."""
 _FINAL = (protocol.EXIT_DONE, protocol.EXIT_DRAINED, protocol.EXIT_PERMANENT)
 
 Work = Callable[[int, int], int]
@@ -57,18 +61,24 @@ def supervise(uri: str, work: Work, environment: Mapping[str, str] = os.environ)
     pods_before = sum(int(environment.get(name) or 0) for name in _PODS_BEFORE)
     first = spec.launch * protocol.ATTEMPTS_A_LAUNCH + pods_before * ATTEMPTS_A_POD
     patience = evidence.Patience(spec.backoff_limit_per_index)
+    starved = False
     for restart in range(ATTEMPTS_A_POD):
         if stop.is_set():
             return protocol.EXIT_DRAINED
+        killed = _killed_for_memory()
         code = _forked(lambda attempt=first + restart: work(index, attempt), child)  # type: ignore[misc]
         if code in _FINAL or stop.is_set():
             return code if code >= 0 else protocol.EXIT_DRAINED
+        starved = code == -signal.SIGKILL and _killed_for_memory() > killed
         if not patience.crashed(evidence.look(spec, index)):
             break
+        if starved and patience.in_a_row > 1:
+            break  # the limit stays what it is: who can raise it is to hear of it soon
         pause = options.restart_seconds * 2.0 ** (patience.in_a_row - 1)
         stop.wait(min(pause, options.restart_longest_seconds))
     if code < 0:
-        _say(f"index {index}: the worker was killed by {_name(-code)}, after {restart} restarts")
+        reason = protocol.OUT_OF_MEMORY if starved else "WORKER_CRASHED"
+        _say(reason, f"index {index}: the worker was killed by {_name(-code)}, after {restart} restarts")
         return 1
     return code
 
@@ -112,7 +122,18 @@ def _name(number: int) -> str:
     )
 
 
-def _say(message: str) -> None:
+def _killed_for_memory(counters: Sequence[Path] = _OOM_COUNTERS) -> int:
+    """How many processes of this container the kernel killed for want of memory; 0 where it does not say."""
+    for path in counters:
+        with contextlib.suppress(OSError, ValueError):
+            for line in path.read_text(encoding="ascii").splitlines():
+                name, _, count = line.partition(" ")
+                if name == "oom_kill":
+                    return int(count)
+    return 0
+
+
+def _say(reason: str, message: str) -> None:
     """Leaves the reason as the last line of the log, where whoever looks at the pod finds it."""
-    form = {"code": "INTERNAL", "reason": "WORKER_CRASHED", "message": message, "metadata": {}}
+    form = {"code": "INTERNAL", "reason": reason, "message": message, "metadata": {}}
     sys.stderr.write(json.dumps(form, ensure_ascii=False) + "\n")

@@ -211,6 +211,8 @@ def failed(error: errors.ActuaryError) -> int:
     """Says why the process ends, for its runner to read; returns the exit code."""
     form = {"code": error.code, "reason": error.reason, "message": error.message, "metadata": error.metadata}
     sys.stderr.write(json.dumps(form, ensure_ascii=False) + "\n")
+    if error.reason == objects.CREDENTIALS_ENDED:  # the next pod may have been given others
+        return 1
     return protocol.EXIT_PERMANENT if isinstance(error, _PERMANENT) else 1
 
 

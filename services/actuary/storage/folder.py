@@ -218,7 +218,7 @@ def _translated(error: OSError, uri: str, root: Path) -> errors.ActuaryError:
     if error.errno in _FULL:
         return errors.ExhaustedError(
             f"no room to write {uri}: {detail}. Free space or raise the quota on the file system of {root}, "
-            "then run the same command again: finished work is kept.",
+            "then go on with `actuary resume` (or repeat `actuary run`): finished work is kept.",
             metadata={"uri": uri},
         )
     if isinstance(error, FileNotFoundError):

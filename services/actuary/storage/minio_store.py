@@ -49,6 +49,8 @@ _REFUSED = (
     *("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidTokenId"),
     *("InvalidToken", "AuthorizationHeaderMalformed", "AllAccessDisabled", "AccountProblem"),
 )
+_ENDED = ("ExpiredToken", "InvalidTokenId", "InvalidToken", "InvalidAccessKeyId", "SignatureDoesNotMatch")
+"""What a server says of temporary credentials that it does not know any more."""
 _FULL = (
     *("XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded", "InsufficientCapacity"),
     *("XMinioInsufficientCapacity",),
@@ -343,6 +345,14 @@ class MinioStore:
                 "allow ACTUARY_STORAGE_CREATE_BUCKET",
                 metadata=metadata,
             )
+        if error.code in _ENDED and self._options.credentials()[2]:
+            return errors.RefusedError(
+                f"{where}: {self._options.endpoint} refuses the credentials of this Job ({error.code}): "
+                "they have ended, or somebody changed them. The service that runs the Job renews them: see "
+                "whether it runs, or start it again (kubectl rollout restart).",
+                reason=objects.CREDENTIALS_ENDED,
+                metadata=metadata,
+            )
         if error.code in _REFUSED:
             return errors.RefusedError(
                 f"{where}: {self._options.endpoint} refuses ({error.code}: {error.message}). Check the "
@@ -352,7 +362,7 @@ class MinioStore:
         if error.code in _FULL:
             return errors.ExhaustedError(
                 f"no room to write {where}: {error.code}: {error.message}. Free space or raise the quota, "
-                "then run the same command again: finished work is kept.",
+                "then go on with `actuary resume` (or repeat `actuary run`): finished work is kept.",
                 metadata=metadata,
             )
         if error.code in _TAKEN:

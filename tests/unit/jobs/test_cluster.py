@@ -180,6 +180,7 @@ def status_of(*there, refused="", labels=None, **status):
     return runner.status_of(job, list(there), refused)
 
 
+CRASHED = {"code": "INTERNAL", "reason": "WORKER_CRASHED", "message": "killed by SIGKILL", "metadata": {}}
 UNSCHEDULABLE = {
     "conditions": [
         {
@@ -203,12 +204,49 @@ WAITING = {
     ),
     "out of memory": (
         pod(3, **terminated(137, reason="OOMKilled")),
-        "index 3: out of memory: the worker took its limit of 1Gi. Raise resources.limits.memory in the "
-        "profile of annotation (worker.profiles in the chart's values); it is started again",
+        "index 3: out of memory: the worker took its limit of 1Gi. Raise "
+        "worker.profiles.annotation.resources.limits.memory in the chart's values; it is started again",
     ),
+    "out of memory in a child": (
+        pod(3, **terminated(1, message=json.dumps({**CRASHED, "reason": protocol.OUT_OF_MEMORY}))),
+        "index 3: out of memory: the worker took its limit of 1Gi. Raise "
+        "worker.profiles.annotation.resources.limits.memory in the chart's values; it is started again",
+    ),
+    "too little memory to begin": (
+        pod(3, **terminated(128, reason="StartError", message="runc: container init was OOM-killed")),
+        "index 3: out of memory: the worker took its limit of 1Gi. Raise "
+        "worker.profiles.annotation.resources.limits.memory in the chart's values; it is started again",
+    ),
+    "no program": (
+        pod(3, **terminated(128, reason="StartError", message='exec: "actuary": not found')),
+        'index 3: its container could not start: exec: "actuary": not found; it is started again',
+    ),
+    "scratch full": (
+        pod(
+            3,
+            phase="Failed",
+            reason="Evicted",
+            message='Usage of EmptyDir volume "scratch" exceeds the limit "10Gi". ',
+        ),
+        'index 3: evicted from its node: Usage of EmptyDir volume "scratch" exceeds the limit "10Gi". Raise '
+        "worker.profiles.annotation.scratch in the chart's values; it is started again",
+    ),
+    "no volume": (
+        pods.unmounted(
+            pod(3, **waiting("ContainerCreating", "")), 'MountVolume: secret "c1-store" not found'
+        ),
+        'index 3: a volume cannot be mounted: MountVolume: secret "c1-store" not found. It holds the Job\'s '
+        "credentials for the store; the service that runs the Job writes it anew when that is started again "
+        "(kubectl rollout restart)",
+    ),
+    "another volume": (
+        pods.unmounted(pod(3), 'configmap "models" not found'),
+        'index 3: a volume cannot be mounted: configmap "models" not found',
+    ),
+    "mounted meanwhile": (pods.unmounted(pod(3, phase="Running"), 'secret "c1-store" not found'), ""),
     "evicted": (
         pod(3, phase="Failed", reason="Evicted", message="The node was low on resource: ephemeral-storage."),
-        "index 3: evicted from its node: The node was low on resource: ephemeral-storage.; it is started "
+        "index 3: evicted from its node: The node was low on resource: ephemeral-storage; it is started "
         "again",
     ),
     "starting": (pod(3, **waiting("ContainerCreating", "")), ""),
@@ -254,6 +292,16 @@ class TestStatus:
             3,
             "no such file",
             error,
+        )
+
+    def test_an_index_that_failed_for_want_of_memory_tells_the_limit_and_not_the_signal(self):
+        last = pod(2, **terminated(1, reason="OOMKilled", message=json.dumps(CRASHED)))
+        failed = {"type": "Failed", "status": "True", "reason": "FailedIndexes", "message": "Job has failed"}
+        (failure,) = status_of(last, conditions=[failed], failedIndexes="2").failed
+        assert failure.error["reason"] == protocol.OUT_OF_MEMORY
+        assert failure.error["message"] == (
+            "index 2: out of memory: the worker took its limit of 1Gi. Raise "
+            "worker.profiles.annotation.resources.limits.memory in the chart's values"
         )
 
     def test_a_deadline_and_pods_that_are_gone_are_told_by_the_jobs_condition(self):

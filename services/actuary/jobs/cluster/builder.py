@@ -22,7 +22,7 @@ from actuary.storage import credentials
 
 WORKER = "worker"
 """Name of the container that does the work."""
-SCRATCH = "/tmp"
+SCRATCH, SCRATCH_VOLUME = "/tmp", "scratch"
 """A volume of the pod's own."""
 MANAGED_BY = "app.kubernetes.io/managed-by"
 KIND, CAMPAIGN = "actuary.dev/kind", "actuary.dev/campaign"
@@ -194,9 +194,11 @@ def _pod(
 ) -> client.V1PodSpec:
     profile = settings.profile(spec.kind)
     volumes: list[Any] = [
-        client.V1Volume(name="scratch", empty_dir=client.V1EmptyDirVolumeSource(size_limit=profile.scratch))
+        client.V1Volume(
+            name=SCRATCH_VOLUME, empty_dir=client.V1EmptyDirVolumeSource(size_limit=profile.scratch)
+        )
     ]
-    mounts = [client.V1VolumeMount(name="scratch", mount_path=SCRATCH)]
+    mounts = [client.V1VolumeMount(name=SCRATCH_VOLUME, mount_path=SCRATCH)]
     if own:
         volumes.append(
             client.V1Volume(

@@ -20,6 +20,7 @@ _IMAGE = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "RegistryUnavailable"}
 )
 _CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+_NO_START = frozenset({"StartError", "ContainerCannotRun"})
 _OUT_OF_MEMORY = "OOMKilled"
 
 
@@ -43,6 +44,8 @@ class Pod:
     """Of the worker; None where it did not end, or never ran."""
     message: str = ""
     """The worker's last words: its termination message, or the end of its log."""
+    out_of_memory: bool = False
+    """Whether the kernel killed the worker, or a child of it, for want of memory."""
 
 
 def pod_of(form: Mapping[str, Any]) -> Pod:
@@ -53,6 +56,7 @@ def pod_of(form: Mapping[str, Any]) -> Pod:
     state = _worker(status.get("containerStatuses", []))
     terminated = state.get("state", {}).get("terminated") or {}
     phase = status.get("phase", "Pending")
+    starved = _starved(terminated)
     return Pod(
         name=metadata["name"],
         job=labels.get(JOB, ""),
@@ -60,15 +64,25 @@ def pod_of(form: Mapping[str, Any]) -> Pod:
         phase=phase,
         created=metadata.get("creationTimestamp", ""),
         waiting=_waiting(spec, status) if phase == "Pending" else "",
-        ended=_ended(metadata, container, status, terminated) if phase == "Failed" else "",
+        ended=_ended(metadata, container, status, terminated, starved) if phase == "Failed" else "",
         exit_code=terminated.get("exitCode"),
         message=terminated.get("message", "").strip(),
+        out_of_memory=starved,
     )
 
 
 def _worker(containers: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The worker's, of containers or of their statuses; empty where it has none yet."""
     return next((each for each in containers if each["name"] == builder.WORKER), {})
+
+
+def _starved(terminated: Mapping[str, Any]) -> bool:
+    """Whether memory ran out: for the container, for a child of it, or before it had begun."""
+    reason, message = terminated.get("reason", ""), terminated.get("message", "")
+    if reason == _OUT_OF_MEMORY or (reason in _NO_START and "oom-killed" in message.lower()):
+        return True
+    error = error_in(message.strip())
+    return error is not None and error["reason"] == protocol.OUT_OF_MEMORY
 
 
 def _waiting(spec: Mapping[str, Any], status: Mapping[str, Any]) -> str:
@@ -96,34 +110,65 @@ def _ended(
     container: Mapping[str, Any],
     status: Mapping[str, Any],
     terminated: Mapping[str, Any],
+    starved: bool,
 ) -> str:
+    profile = f"worker.profiles.{metadata.get('labels', {}).get(builder.KIND, '<kind>')}"
     if status.get("reason") == "Evicted":
-        return f"evicted from its node: {status.get('message', 'no reason was given')}"
-    if terminated.get("reason") == _OUT_OF_MEMORY:
+        said = str(status.get("message", "no reason was given")).rstrip(". ")
+        full = f'EmptyDir volume "{builder.SCRATCH_VOLUME}"' in said
+        todo = f". Raise {profile}.scratch in the chart's values" if full else ""
+        return f"evicted from its node: {said}{todo}"
+    if starved:
         limit = container.get("resources", {}).get("limits", {}).get("memory")
-        kind = metadata.get("labels", {}).get(builder.KIND, "")
-        has = f"its limit of {limit}" if limit else "all of its node's memory"
+        if limit:
+            return (
+                f"out of memory: the worker took its limit of {limit}. Raise "
+                f"{profile}.resources.limits.memory in the chart's values"
+            )
         return (
-            f"out of memory: the worker took {has}. Raise resources.limits.memory in the profile of "
-            f"{kind or 'its kind of Job'} (worker.profiles in the chart's values)"
+            "out of memory: the worker took all that its node had. Set "
+            f"{profile}.resources.requests.memory in the chart's values, for a node that has enough"
         )
     for condition in status.get("conditions", []):
         if condition["type"] == "DisruptionTarget" and condition["status"] == "True":
             return f"disrupted ({condition.get('reason', '')}): {condition.get('message', '')}"
+    if terminated.get("reason") in _NO_START:
+        return f"its container could not start: {terminated.get('message', 'no reason was given')}"
     if terminated:
         code, signal = terminated.get("exitCode"), terminated.get("signal")
         return f"killed by signal {signal}" if signal else f"ended with exit code {code}"
     return str(status.get("message") or status.get("reason") or "it never ran")
 
 
+def unmounted(pod: Pod, message: str) -> Pod:
+    """A pod with the reason why it does not get its volumes, which only an event tells."""
+    if not message or pod.phase != "Pending" or pod.waiting or pod.exit_code is not None:
+        return pod
+    todo = ""
+    if builder.secret_of(pod.job) in message:
+        todo = (
+            ". It holds the Job's credentials for the store; the service that runs the Job writes it anew "
+            "when that is started again (kubectl rollout restart)"
+        )
+    return dataclasses.replace(pod, waiting=f"a volume cannot be mounted: {message.rstrip('. ')}{todo}")
+
+
 def failure_of(pod: Pod) -> protocol.IndexFailure:
     """What the last pod of an index that failed for good says."""
     error = error_in(pod.message)
+    if pod.out_of_memory:  # what the worker said last knows no limit, and not who sets it
+        message = f"index {pod.index}: {pod.ended}"
+        error = {
+            "code": "RESOURCE_EXHAUSTED",
+            "reason": protocol.OUT_OF_MEMORY,
+            "message": message,
+            "metadata": {},
+        }
     return protocol.IndexFailure(
         index=pod.index,
         attempt=0,
         exit_code=pod.exit_code,
-        reason=str(error["message"]) if error else pod.ended,
+        reason=str(error["message"]) if error and not pod.out_of_memory else pod.ended,
         log_tail=pod.message,
         error=error,
     )

@@ -1,6 +1,7 @@
 """What is in the namespace, kept up to date by watching: asking it costs the API server nothing.
 
-Three threads list once and then watch Jobs, their pods and the events that say why no pod was created. A
+Four threads list once and then watch Jobs, their pods, and the events that say why no pod was created, or why
+one gets no volume: no status of a Job or pod tells that. A
 watch that breaks goes on from where it was; one that is too old (410 Gone) lists anew. A view that has been
 cut off for a while says so instead of what it knew last.
 """
@@ -43,16 +44,25 @@ class View:
         self._pods: dict[str, dict[str, pods.Pod]] = collections.defaultdict(dict)
         self._refused: dict[str, str] = {}
         """Why no pod of a Job could be created, by the Job's name."""
+        self._unmounted: dict[str, str] = {}
+        """Why a pod of a Job does not get its volumes, by the pod's name."""
         batch, core = client.BatchV1Api(api), client.CoreV1Api(api)
         self._watches = [
             _Watch("jobs", batch.list_namespaced_job, namespace, self._see_job, label_selector=selector),
             _Watch("pods", core.list_namespaced_pod, namespace, self._see_pod, label_selector=selector),
             _Watch(
-                "events",
+                "events of jobs",
                 core.list_namespaced_event,
                 namespace,
-                self._see_event,
+                self._see_refusal,
                 field_selector="involvedObject.kind=Job,reason=FailedCreate",
+            ),
+            _Watch(
+                "events of pods",
+                core.list_namespaced_event,
+                namespace,
+                self._see_unmounted,
+                field_selector="involvedObject.kind=Pod,reason=FailedMount",
             ),
         ]
 
@@ -98,7 +108,8 @@ class View:
     def pods(self, job: str) -> list[pods.Pod]:
         """The pods of a Job, oldest first."""
         with self._lock:
-            return sorted(self._pods.get(job, {}).values(), key=lambda pod: (pod.created, pod.name))
+            found = sorted(self._pods.get(job, {}).values(), key=lambda pod: (pod.created, pod.name))
+            return [pods.unmounted(pod, self._unmounted.get(pod.name, "")) for pod in found]
 
     def refused(self, job: str) -> str:
         """Why the API server creates no pod for a Job; empty where it does."""
@@ -130,6 +141,7 @@ class View:
         with self._lock:
             if gone:
                 self._pods[pod.job].pop(pod.name, None)
+                self._unmounted.pop(pod.name, None)
                 if not self._pods[pod.job]:
                     del self._pods[pod.job]
             else:
@@ -137,11 +149,21 @@ class View:
                 self._refused.pop(pod.job, None)
             self._lock.notify_all()
 
-    def _see_event(self, gone: bool, form: Form) -> None:
+    def _see_refusal(self, gone: bool, form: Form) -> None:
         if gone:
             return
         with self._lock:
             self._refused[form["involvedObject"]["name"]] = form.get("message", "")
+            self._lock.notify_all()
+
+    def _see_unmounted(self, gone: bool, form: Form) -> None:
+        name = form["involvedObject"]["name"]
+        with self._lock:
+            # an event lives for an hour, and so long is remembered what other pods of the namespace miss
+            if gone:
+                self._unmounted.pop(name, None)
+            else:
+                self._unmounted[name] = form.get("message", "")
             self._lock.notify_all()
 
 
