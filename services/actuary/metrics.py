@@ -214,8 +214,8 @@ BUDGET = Figure(
     name="actuary_budget",
     help="Budgets of the campaigns that have not ended. account: human_labels (a count), money_micros "
     "(micro-dollars). part: settled (used), reserved (promised to Jobs and people at work), left (still "
-    "free, of campaigns that have a limit).",
-    labels={"account": ("human_labels", "money_micros"), "part": ("settled", "reserved", "left")},
+    "free, of campaigns that have a limit), limit (what may be spent, of the same campaigns).",
+    labels={"account": ("human_labels", "money_micros"), "part": ("settled", "reserved", "left", "limit")},
 )
 ESTIMATE = Figure(
     name="actuary_estimate",
@@ -226,6 +226,12 @@ ESTIMATE = Figure(
         "figure": ("machine_accuracy", "corrected_accuracy"),
         "bound": ("estimate", "low", "high"),
     },
+)
+ESTIMATE_COST_MICROS = Figure(
+    name="actuary_estimate_cost_micros",
+    help="Money that the campaign whose estimate is exported had settled by then, in micro-dollars. payer: "
+    "machine (models), human (labels by people).",
+    labels={"payer": ("machine", "human")},
 )
 UNLABELLED_RATE = Figure(
     name="actuary_unlabelled_rate",
@@ -284,6 +290,7 @@ FIGURES: Mapping[str, Figure] = {
         COST_MICROS,
         BUDGET,
         ESTIMATE,
+        ESTIMATE_COST_MICROS,
         UNLABELLED_RATE,
         CRITIC,
         QUEUE_TASKS,
@@ -311,11 +318,14 @@ LEADER = Gauge(
     "sampler, review, trainer.",
     ("loop",),
 )
+VERBS = ("list", "watch", "create", "get", "patch", "delete")
 KUBERNETES_CALLS = Counter(
     "actuary_kubernetes_calls",
-    "Calls of this process to the Kubernetes API server. verb: list, watch, create, get, patch, delete.",
+    f"Calls of this process to the Kubernetes API server. verb: {', '.join(VERBS)}.",
     ("verb",),
 )
+for _verb in VERBS:  # a rate needs a value to grow from
+    KUBERNETES_CALLS.labels(verb=_verb)
 
 OF_PROCESSES = (RPC_SECONDS, WATCHERS, LEADER, KUBERNETES_CALLS)
 """The metrics that each process exports about itself."""

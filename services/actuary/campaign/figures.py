@@ -13,9 +13,17 @@ from actuary import metrics
 from actuary.state import campaigns as campaign_state
 from actuary.state import purse as purses
 
-KEPT = (metrics.COST_MICROS, metrics.ESTIMATE, metrics.UNLABELLED_RATE, metrics.CRITIC)
+KEPT = (
+    metrics.COST_MICROS,
+    metrics.ESTIMATE,
+    metrics.ESTIMATE_COST_MICROS,
+    metrics.UNLABELLED_RATE,
+    metrics.CRITIC,
+)
 _RISK = "risk-w0"
 """Key of the step that fits the risk model."""
+_REVIEW = "review-"
+"""What the keys of reviews begin with."""
 
 
 def paid(stage: str, payer: str, micros: int) -> dict[metrics.Key, float]:
@@ -33,6 +41,7 @@ def last_values(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[met
                 if outcome.get(figure, {}).get(bound) is not None:
                     found[metrics.ESTIMATE.key(figure=figure, bound=bound)] = float(outcome[figure][bound])
         found[metrics.UNLABELLED_RATE.key()] = float(outcome.get("unlabelled_rate") or 0.0)
+        found |= _spent(after.get("children", {}))
     risk = _risk_figures(after)
     if risk and risk != _risk_figures(before):
         found |= {metrics.CRITIC.key(figure=name): value for name, value in _critic(risk).items()}
@@ -58,6 +67,7 @@ def gauges(
             values[metrics.CAMPAIGNS_AT.key(stage=stage)] += 1
         for account, balance in balances.items():
             parts = {"settled": balance.settled, "reserved": balance.reserved, "left": balance.free or 0}
+            parts["limit"] = balance.limit or 0
             if balance.limit is None:  # what is reserved then is only a bound that nobody reaches
                 parts["reserved"] = 0
             for part, amount in parts.items():
@@ -74,6 +84,14 @@ def _risk_figures(results: Mapping[str, Any]) -> Mapping[str, Any]:
     child = results.get("children", {}).get(_RISK, {})
     figures: Mapping[str, Any] = child.get("resource", {}).get("figures", {})
     return figures if child.get("state") == "SUCCEEDED" else {}
+
+
+def _spent(children: Mapping[str, Mapping[str, Any]]) -> dict[metrics.Key, float]:
+    found = metrics.ESTIMATE_COST_MICROS.zeros()
+    for key, child in children.items():
+        payer = "human" if key.startswith(_REVIEW) else "machine"
+        found[metrics.ESTIMATE_COST_MICROS.key(payer=payer)] += float(child.get("spent_micros", 0))
+    return found
 
 
 def _critic(risk: Mapping[str, Any]) -> dict[str, float]:

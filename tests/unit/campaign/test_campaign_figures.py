@@ -27,8 +27,18 @@ def test_an_estimate_is_shown_when_it_is_new():
         metrics.ESTIMATE.key(figure="machine_accuracy", bound="low"): 0.7,
         metrics.ESTIMATE.key(figure="machine_accuracy", bound="high"): 0.9,
         metrics.UNLABELLED_RATE.key(): 0.01,
+        metrics.ESTIMATE_COST_MICROS.key(payer="machine"): 0.0,
+        metrics.ESTIMATE_COST_MICROS.key(payer="human"): 0.0,
     }
     assert figures.last_values({"outcome": outcome}, {"outcome": outcome}) == {}
+
+
+def test_an_estimate_is_shown_with_what_had_been_paid_for_it_by_whom():
+    spent = {"annotate-w0": 300, "review-w0": 5_000, "critique-w0": 20, "review-w1": 1_000, "plan-w1": None}
+    children = {key: {} if micros is None else {"spent_micros": micros} for key, micros in spent.items()}
+    found = figures.last_values({}, {"outcome": {"unlabelled_rate": 0.0}, "children": children})
+    assert found[metrics.ESTIMATE_COST_MICROS.key(payer="machine")] == 320
+    assert found[metrics.ESTIMATE_COST_MICROS.key(payer="human")] == 6_000
 
 
 def test_a_critic_is_shown_once_its_risk_model_is_done():
@@ -65,9 +75,10 @@ def test_budgets_of_active_campaigns_add_up_and_no_limit_promises_nothing():
     assert shown[metrics.CAMPAIGNS_AT.key(stage="import")] == 1
     parts = {
         part: shown[metrics.BUDGET.key(account="human_labels", part=part)]
-        for part in ("settled", "reserved", "left")
+        for part in metrics.BUDGET.labels["part"]
     }
-    assert parts == {"settled": 30, "reserved": 20, "left": 50}
+    assert parts == {"settled": 30, "reserved": 20, "left": 50, "limit": 100}
+    assert shown[metrics.BUDGET.key(account="money_micros", part="limit")] == 0
     assert shown[metrics.BUDGET.key(account="money_micros", part="reserved")] == 0
     assert shown[metrics.BUDGET.key(account="money_micros", part="settled")] == 7
 
