@@ -17,7 +17,8 @@ BASE ?= docker.io/library/python:3.13-slim-bookworm
 REGISTRY ?= localhost
 TAG ?= dev
 
-.PHONY: help setup protos run test test-real e2e images lint format bench bench-pipeline clean
+.PHONY: help setup protos run test test-real e2e images dashboards dashboards-preview docs-metrics lint format bench \
+  bench-pipeline clean
 
 help: ## Print the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +55,15 @@ images: ## Build the images of services and workers: REGISTRY/actuary:TAG and RE
 
 e2e: setup ## Run the tests on the Kubernetes cluster of KUBECONFIG, with images that it has (see CONTRIBUTING.md)
 	@$(BIN)/pytest -m e2e
+
+dashboards: setup ## Write the Grafana dashboards of charts/dashboards into the chart
+	@cd charts && ../$(BIN)/python -m dashboards
+
+dashboards-preview: setup ## Scrape small campaigns with Prometheus and draw every dashboard to build/dashboards/*.png
+	@$(BIN)/pytest -q tests/component/monitoring --preview build/dashboards
+
+docs-metrics: setup ## Write charts/actuary/METRICS.md, the table of metrics
+	@cd charts && ../$(BIN)/python -m dashboards.table
 
 lint: setup node_modules/.stamp build/googleapis/.stamp ## Check format, types, layers and protos
 	@$(BIN)/ruff format --check .

@@ -89,6 +89,27 @@ def test_passwords_are_no_part_of_the_values():
         assert secret["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
 
 
+def test_dashboards_are_found_by_grafana_and_rules_by_the_operator_as_they_lie_in_the_chart():
+    made = objects("--set", "metrics.rules.enabled=true", "--set", "metrics.rules.labels.release=prom")
+    rules = made["PrometheusRule", "label"]
+    assert rules["spec"] == yaml.safe_load((conftest.CHART / "rules" / "actuary.yaml").read_text())
+    assert rules["metadata"]["labels"]["release"] == "prom"
+    boards = {
+        name: text
+        for each in made.values()
+        if each["metadata"].get("labels", {}).get("grafana_dashboard") == "1"
+        for name, text in each["data"].items()
+    }
+    files = (conftest.CHART / "dashboards").glob("*.json")
+    assert boards == {f"actuary-{path.name}": path.read_text() for path in files}
+    assert boards
+
+
+def test_dashboards_and_rules_can_be_left_out():
+    made = objects("--set", "metrics.dashboards.enabled=false")
+    assert not [name for kind, name in made if kind == "PrometheusRule" or "dashboard" in name]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
