@@ -20,7 +20,9 @@ import pytest
 import yaml
 
 import actuary
+from actuary.campaign import samples
 from actuary.storage import location, objects
+from actuary.v1 import campaign_pb2
 
 HERE = Path(__file__).parent
 CHART = HERE.parents[1] / "charts" / "actuary"
@@ -221,3 +223,12 @@ def store(installed) -> Iterator[objects.ObjectStore]:
     """The object store of the release, from outside."""
     with installed.store_variables():
         yield location.open_store("s3://actuary/actuary")
+
+
+@pytest.fixture(scope="session")
+def digits(client) -> campaign_pb2.Campaign:
+    """The sample campaign on the cluster, submitted from outside, at its end."""
+    created = client.create(samples.campaign("digits"), campaign_id="digits")
+    ended = client.wait(created.name)
+    assert campaign_pb2.Campaign.State.Name(ended.state) == "SUCCEEDED", ended.error.message
+    return ended

@@ -9,9 +9,7 @@ import json
 
 import pytest
 
-from actuary.campaign import samples
 from actuary.storage import artifacts, location, tables
-from actuary.v1 import campaign_pb2
 from e2e import conftest
 
 LABELS = "app.kubernetes.io/name=actuary,app.kubernetes.io/component"
@@ -36,15 +34,6 @@ def embedded(installed, store, digits):
     command = ["actuary", "run", "digits", "--json", "--data", "/tmp/embedded"]
     log = installed.run("embedded", conftest.worker_image(), command, environment)
     return location.open_store("s3://actuary/embedded"), json.loads(log.splitlines()[-1])
-
-
-@pytest.fixture(scope="module")
-def digits(client):
-    """The sample campaign on the cluster, submitted from outside, at its end."""
-    created = client.create(samples.campaign("digits"), campaign_id="digits")
-    ended = client.wait(created.name)
-    assert campaign_pb2.Campaign.State.Name(ended.state) == "SUCCEEDED", ended.error.message
-    return ended
 
 
 def rows(store, uri):
