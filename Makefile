@@ -18,7 +18,7 @@ REGISTRY ?= localhost
 TAG ?= dev
 
 .PHONY: help setup protos run test test-real e2e images dashboards dashboards-preview docs-metrics lint format bench \
-  bench-pipeline clean
+  bench-pipeline bench-k8s clean
 
 help: ## Print the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,10 +90,13 @@ build/googleapis/.stamp: $(VENV)/.stamp
 	@find build/googleapis -type f ! -name '*.proto' -delete
 	@touch $@
 
-bench: bench-pipeline ## Run every benchmark
+bench: bench-pipeline ## Run every benchmark that needs no cluster
 
 bench-pipeline: setup ## Measure import, annotation, GetCampaign and --help; JSON lines
 	@for file in tests/benchmarks/bench_*.py; do $(BIN)/python $$file; done
+
+bench-k8s: setup ## Measure Jobs on the cluster of KUBECONFIG, and shards in a MinIO of its own; JSON lines
+	@for file in tests/benchmarks/k8s/bench_*.py; do $(BIN)/python $$file; done
 
 clean: ## Remove what set-up and runs have made
 	rm -rf $(VENV) build node_modules dist services/actuary/v1 actuary-data

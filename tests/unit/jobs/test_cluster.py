@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import pytest
 from kubernetes import client
@@ -29,7 +30,30 @@ def built(spec=SPEC, *, trace="", **wanted):
     return client.ApiClient().sanitize_for_serialization(job)
 
 
+def selects(selector, labels):
+    """Whether the API server would find an object with these labels."""
+    for term in re.split(r",(?![^(]*\))", selector):
+        key, _, among = term.partition(" in ")
+        if among:
+            if labels.get(key) not in among.strip("()").split(","):
+                return False
+            continue
+        key, _, value = term.partition("=")
+        if key not in labels or (value and labels[key] != value):
+            return False
+    return True
+
+
 class TestBuilder:
+    def test_who_watches_some_kinds_is_told_of_these_and_of_its_own_installation_only(self):
+        labels = built()["metadata"]["labels"]
+        assert labels == labels | built()["spec"]["template"]["metadata"]["labels"]
+        assert selects(builder.selector("actuary", ["plan", "annotation"]), labels)
+        assert selects(builder.selector("actuary"), labels)
+        assert not selects(builder.selector("actuary", ["critique", "plan"]), labels)
+        assert not selects(builder.selector("other", ["annotation"]), labels)
+        assert not selects(builder.selector("actuary"), {})
+
     def test_a_job_is_indexed_and_knows_drains_from_failures(self):
         spec = built()["spec"]
         assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 20, 8)
