@@ -45,7 +45,7 @@ run: setup ## Run the sample campaign: label, criticise, sample, review, estimat
 test: setup ## Run the tests that need no server
 	@$(BIN)/pytest -m "not real and not e2e" -n 2 --dist loadfile
 
-test-real: setup ## Run the tests against real MinIO, PostgreSQL and Chromium
+test-real: setup ## Run the tests against real MinIO, PostgreSQL, Chromium and Prometheus
 	@$(BIN)/pytest -m real
 
 images: ## Build the images of services and workers: REGISTRY/actuary:TAG and REGISTRY/actuary-compute:TAG, on BASE

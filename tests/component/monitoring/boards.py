@@ -1,4 +1,4 @@
-"""The checked-in dashboards as Grafana would read them: their panels, and queries with the variables filled in."""
+"""The checked-in dashboards as Grafana reads them: panels, and queries with the variables filled in."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""One run for all dashboards: a server, two campaigns and a Prometheus that watched them from the beginning."""
+"""One run for all dashboards: a server, two campaigns, and a Prometheus that watched from the beginning."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import pytest
 
 import actuary
 from actuary.campaign import samples
+from actuary.v1 import review_service_pb2 as pb
 from component.flows import newcomer
 from component.monitoring import prometheus
 
@@ -55,7 +55,7 @@ def watched(tmp_path_factory) -> Iterator[Watched]:
         _replayed(served)
         _half_reviewed(served)
         for expression, what in (
-            # people's answers are counted when they are flushed, and a rate needs scrapes before and after that
+            # answers are counted when they are flushed, and a rate needs scrapes before and after that
             ("sum(actuary_doubles_total) > 0 and sum(actuary_queue_tasks) > 0", "doubles and an open queue"),
             ("sum(increase(actuary_answers_total[10s])) == 0", "the rates of the last answers to be over"),
         ):
@@ -74,7 +74,7 @@ def _replayed(served: newcomer.Served) -> None:
 
 
 def _half_reviewed(served: newcomer.Served) -> None:
-    """Two people have answered a part of the pilot, and once not alike."""
+    """Two people have answered a part of the pilot, once not alike, and hold two tasks more."""
     content = newcomer.items(60)
     gold = {item.item_id: item.gold for item in content}
     other = {newcomer.YES: newcomer.NO, newcomer.NO: newcomer.YES}
@@ -85,13 +85,20 @@ def _half_reviewed(served: newcomer.Served) -> None:
     )
     served.client.create(newcomer.make(served.shell.folder / "people", form, content))
     served.until("people", "WAITING_FOR_PEOPLE")
-    for person, limit in (("ada", 16), ("bob", 8)):
-        file = served.shell.folder / f"{person}.csv"
-        served.cli("review", "export", "people", file, "--as", person, "--limit", limit)
-        with file.open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-        for k, row in enumerate(rows):
-            label = gold[row["item_id"]]
-            row["label"] = other[label] if person == "bob" and k == 0 else label
-        newcomer.write_csv(file, list(rows[0]), [list(row.values()) for row in rows])
-        served.cli("review", "import", "people", file, "--as", person)
+    batch = served.client.reviews.ListReviewBatches(
+        pb.ListReviewBatchesRequest(parent="campaigns/people", page_size=1)
+    ).review_batches[0]
+    for person, count in (("ada", 16), ("bob", 8)):
+        tasks = served.client.reviews.AcquireTasks(
+            pb.AcquireTasksRequest(name=batch.name, reviewer=person, max_tasks=count + 2)
+        ).tasks
+        answers = [
+            pb.Answer(task=task.name, label=gold[task.item_id], seconds=5.0 + k)
+            for k, task in enumerate(tasks[:count])
+        ]
+        if person == "bob":
+            answers[0].label = other[answers[0].label]
+            answers[-1].label, answers[-1].cannot_tell = "", True
+        request = pb.SubmitAnswersRequest(name=batch.name, reviewer=person, answers=answers)
+        results = served.client.reviews.SubmitAnswers(request).results
+        assert [result.reason for result in results] == [""] * len(answers)

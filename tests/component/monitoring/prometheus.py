@@ -28,9 +28,7 @@ def program(name: str) -> str:
     """The path of `prometheus` or `promtool`."""
     found = shutil.which(name)
     if found is None:
-        pytest.fail(
-            f"expected {name} on the PATH, which Debian's package prometheus brings: apt-get install prometheus"
-        )
+        pytest.fail(f"expected {name} on the PATH; Debian's package prometheus brings it")
     return found
 
 

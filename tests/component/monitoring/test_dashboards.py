@@ -1,4 +1,4 @@
-"""Every query of every dashboard, asked of a real Prometheus that scraped real services during real campaigns."""
+"""Every query of every dashboard, asked of a real Prometheus that scraped services during two campaigns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ QUIET = {
     "Failed share": "models that run in the worker's process always answer",
     "Abstained share": "nor do they give anything but a class",
     "Without any label": "every item has one",
-    "Cannot tell": "the reviewers can",
     "Loops without a leader": "one process leads all",
     "Jobs waiting": "local processes find a place at once",
     "Waiting Jobs": "local processes find a place at once",
