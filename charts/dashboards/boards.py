@@ -51,9 +51,14 @@ def _latency(quantile: float) -> str:
     return f"histogram_quantile({quantile}, sum by (le, service, method) ({rates})) >= 0"
 
 
+def _unspent(account: str) -> str:
+    return f'sum(actuary_budget{{account="{account}",part=~"left|reserved"}})'
+
+
 def _forecast(account: str) -> str:
-    left = f'sum(actuary_budget{{account="{account}",part="left"}})'
-    return f"clamp_min(predict_linear({left}[1h:$__interval], 4 * 3600), 0)"
+    """In 4 hours, as the last hour goes on; no more than now, since no budget grows by itself."""
+    now = _unspent(account)
+    return f"clamp_min(predict_linear({now}[1h:$__interval], 4 * 3600), 0) < {now} or {now}"
 
 
 # fmt: off
@@ -126,12 +131,13 @@ THROUGHPUT = grafana.Board("throughput", "Actuary / Throughput",
         {"{{stage}}": "sum by (stage) (rate(actuary_worker_cpu_seconds_total"
          "[$__rate_interval])) / clamp_min(sum by (stage) (rate(actuary_worker_seconds_total"
          "[$__rate_interval])), 0.001)"}, "percentunit",
-        "Processor seconds over seconds lived; 100 % is one core. Low while items are left: workers wait for "
-        "a model, the store or an allowance. High: more workers help."),
+        "Processor seconds over seconds lived; 100 % is one core, more just after a start. Low while items "
+        "are left: workers wait for a model, the store or an allowance. High: more workers help."),
     Panel("Items a worker and second",
-        {"{{stage}}": f"{_DONE} / clamp_min(sum by (stage) (rate("
-         "actuary_worker_seconds_total[$__rate_interval])), 0.001)"}, _ITEMS,
-        "What one process does. A fall as workers are added means that they share a limit."),
+        {"{{stage}}": f"{_DONE_HERE} / clamp_min(sum by (stage) (increase("
+         "actuary_worker_seconds_total[$__range])), 1)"}, _ITEMS,
+        "What one process does, the mean of the time shown. Less than in another range with fewer workers "
+        "means that they share a limit."),
 ])
 
 COST = grafana.Board("cost", "Actuary / Cost", "What labels cost, who is paid, and how long budgets last.", [
@@ -163,19 +169,18 @@ COST = grafana.Board("cost", "Actuary / Cost", "What labels cost, who is paid, a
         {"{{part}}": f'sum by (part) ({_MONEY},part!="limit"}}) / 1e6'}, "currencyUSD",
         "settled is gone, reserved is promised to Jobs and people at work, left is free (of campaigns that "
         "have a limit). Little left while people wait: top up with `actuary topup`.", Kind.STACKED),
-    Panel("Money left, now and in 4 hours",
-        {"now": f'sum({_MONEY},part="left"}}) / 1e6',
-         "in 4 hours": f"{_forecast('money_micros')} / 1e6"}, "currencyUSD",
-        "The forecast continues the last hour in a straight line; 0 means used up by then. Campaigns without "
-        "a limit have no money left to show."),
+    Panel("Money unspent, now and in 4 hours",
+        {"now": f"{_unspent('money_micros')} / 1e6",
+         "in 4 hours": f"({_forecast('money_micros')}) / 1e6"}, "currencyUSD",
+        "What is left or promised. The forecast continues the last hour in a straight line; 0 means used up "
+        "by then. A campaign that ends takes its rest with it. Without a limit there is nothing to show."),
     Panel("Labels of open campaigns", {"{{part}}": f'sum by (part) ({_LABELS},part!="limit"}})'}, "short",
         "Human labels: settled are given, reserved are in review, left may still be drawn. None left is how "
         "a campaign ends; before its last wave it needs a top-up.", Kind.STACKED),
-    Panel("Labels left, now and in 4 hours",
-        {"now": f'sum({_LABELS},part="left"}})',
+    Panel("Labels unspent, now and in 4 hours",
+        {"now": _unspent("human_labels"),
          "in 4 hours": _forecast("human_labels")}, "short",
-        "The forecast continues the last hour in a straight line. Waves reserve their labels at once, so "
-        "steps are as they should be."),
+        "As for money. 0 in 4 hours with campaigns before their last wave: top up."),
     Panel("Share of budgets used",
         {"{{account}}": 'sum by (account) (actuary_budget{part="limit"} - ignoring (part) '
          'actuary_budget{part="left"}) / clamp_min(sum by (account) (actuary_budget{part="limit"}), 1)'},
@@ -199,9 +204,10 @@ QUALITY = grafana.Board("quality", "Actuary / Quality",
         "High: see failed and abstained below.", Kind.STAT, 6),
     Panel("Machine: estimate and interval", _bounds("machine_accuracy"), "percentunit",
         "Of the last campaign with an estimate; a jump is another campaign or wave. A wide interval wants a "
-        "larger audit (sampling.audit_items)."),
+        "larger audit (sampling.audit_items).", from_zero=False),
     Panel("Corrected: estimate and interval", _bounds("corrected_accuracy"), "percentunit",
-        "As beside it, with people's labels in place. The lower bound is what may be promised."),
+        "As beside it, with people's labels in place. The lower bound is what may be promised.",
+        from_zero=False),
     Panel("Critic: ranking",
         {"{{figure}}": 'max by (figure) (actuary_critic{figure="auroc"})'}, "percentunit",
         "How often the critic ranks a wrong label above a right one (AUROC). 50 % is a coin: then "
@@ -245,8 +251,8 @@ REVIEW = grafana.Board("review", "Actuary / Review",
     Panel("Seconds an answer",
         {"seconds": "sum(increase(actuary_human_seconds_total[$__range])) / "
          f"clamp_min({_ANSWERED}, 1)"}, "s",
-        "Mean time a reviewer took, within the time shown. Under a second people click through, minutes mean "
-        "hard items: compare with agreement."),
+        "Mean time a reviewer took, within the time shown; answers in files bring none. Under a second "
+        "people click through, minutes mean hard items: compare with agreement."),
     Panel("Doubles", {"agreed: {{agreed}}": "sum by (agreed) (actuary_doubles_total)"}, "short",
         "Items that a second person answered, ever. A growing `no` uses third labels.", Kind.STACKED),
     Panel("Time to an empty queue",
@@ -258,8 +264,7 @@ REVIEW = grafana.Board("review", "Actuary / Review",
 PLATFORM = grafana.Board("platform", "Actuary / Platform", "Jobs, calls, leaders and processes.", [
     Panel("Processes", {"up": "count(actuary_rpc_watchers)"}, "short",
         "Processes of services that are scraped. Fewer than deployed: `kubectl get pods`.", Kind.STAT, 6),
-    Panel("Loops without a leader",
-        {"loops": "6 - (count(max by (loop) (actuary_leader) == 1) or vector(0))"}, "short",
+    Panel("Loops without a leader", {"loops": "6 - sum(max by (loop) (actuary_leader))"}, "short",
         "Of the six controllers. More than 0 for longer than a lease: their campaigns stand still; look at "
         "the logs of that service and at the database.", Kind.STAT, 6),
     Panel("Jobs waiting", {"jobs": "sum(actuary_jobs_waiting)"}, "short",
@@ -283,23 +288,24 @@ PLATFORM = grafana.Board("platform", "Actuary / Platform", "Jobs, calls, leaders
         {"{{stage}}": "sum by (stage) (increase(actuary_job_restarts_total[$__range]))"}, "short",
         "Processes of Jobs started again within the time shown. Drains cause some; many in one stage mean "
         "that items kill workers or that they lack memory."),
-    Panel("Calls",
-        {"{{method}}": "sum by (method) (rate(actuary_rpc_seconds_count[$__rate_interval]))"}, "reqps",
-        "gRPC calls served, by method. A method that fills the picture is polled too often.", Kind.STACKED),
-    Panel("Calls by code",
-        {"{{code}}": "sum by (code) (rate(actuary_rpc_seconds_count[$__rate_interval]))"}, "reqps",
-        "OK, what callers did wrong, and what servers did: INTERNAL is a fault, its log has the trace; "
-        "UNAVAILABLE is the database, the store or a limit.", Kind.STACKED),
-    Panel("Latency, half of the calls", {"{{method}}": _latency(0.5)}, "s",
-        "Median seconds by method, streams left out. All methods slow: the database. One: its store or its "
-        "size."),
-    Panel("Latency, 99 of 100 calls", {"{{method}}": _latency(0.99)}, "s",
-        "99th percentile by method, streams left out; bounded by the buckets, 60 s at most."),
     Panel("Watchers", {"{{instance}}": "actuary_rpc_watchers"}, "short",
         "Streams that each process serves now. At the limit new watchers are refused: add a replica."),
     Panel("Leaders", {"{{loop}}": "sum by (loop) (actuary_leader)"}, "short",
         "1 is right. 0: nobody leads. 2 for longer than a scrape: clocks or the database are wrong; rows' "
         "versions keep the work right even then."),
+    Panel("Calls",
+        {"{{method}}": "sum by (method) (rate(actuary_rpc_seconds_count[$__rate_interval]))"}, "reqps",
+        "gRPC calls served, by method. A method that fills the picture is polled too "
+        "often.", Kind.STACKED, 12),
+    Panel("Calls by code",
+        {"{{code}}": "sum by (code) (rate(actuary_rpc_seconds_count[$__rate_interval]))"}, "reqps",
+        "OK, what callers did wrong, and what servers did: INTERNAL is a fault, its log has the trace; "
+        "UNAVAILABLE is the database, the store or a limit.", Kind.STACKED, 12),
+    Panel("Latency, half of the calls", {"{{method}}": _latency(0.5)}, "s",
+        "Median seconds by method, streams left out. All methods slow: the database. One: its store or its "
+        "size.", width=12),
+    Panel("Latency, 99 of 100 calls", {"{{method}}": _latency(0.99)}, "s",
+        "99th percentile by method, streams left out; bounded by the buckets, 60 s at most.", width=12),
     Panel("Calls to the API server",
         {"{{verb}}": "sum by (verb) (rate(actuary_kubernetes_calls_total[$__rate_interval]))"}, "reqps",
         "Of services that launch Jobs on Kubernetes; 0 elsewhere. Lists that grow with the Jobs would be a "

@@ -41,7 +41,9 @@ class Panel:
     """What it means, and what to do when it looks bad."""
     kind: Kind = Kind.LINES
     width: int = 8
-    """Columns of 24."""
+    """Columns of 24; from 12 on the legend stands at the right."""
+    from_zero: bool = True
+    """Whether the axis begins at 0; not where small differences between large values matter."""
 
     @property
     def height(self) -> int:
@@ -86,7 +88,7 @@ def render(board: Board) -> str:
 
 
 def _panel(panel: Panel) -> stat.Panel | timeseries.Panel:
-    made = _stat() if panel.kind is Kind.STAT else _lines(stacked=panel.kind is Kind.STACKED)
+    made = _stat() if panel.kind is Kind.STAT else _lines(panel)
     made = (
         made.title(panel.title)
         .description(panel.text)
@@ -106,16 +108,18 @@ def _stat() -> stat.Panel:
     return stat.Panel().reduce_options(last).graph_mode(options.BigValueGraphMode.AREA).no_value("–")
 
 
-def _lines(*, stacked: bool) -> timeseries.Panel:
+def _lines(panel: Panel) -> timeseries.Panel:
     legend = (
         common.VizLegendOptions()
         .display_mode(options.LegendDisplayMode.TABLE)
-        .placement(options.LegendPlacement.BOTTOM)
+        .placement(options.LegendPlacement.BOTTOM if panel.width < 12 else options.LegendPlacement.RIGHT)
         .calcs(["lastNotNull", "max"])
         .show_legend(True)
     )
     tooltip = common.VizTooltipOptions().mode(options.TooltipDisplayMode.MULTI)
-    made = timeseries.Panel().legend(legend).tooltip(tooltip).axis_soft_min(0).line_width(2)
-    if not stacked:
-        return made.fill_opacity(5)
+    made = timeseries.Panel().legend(legend).tooltip(tooltip).line_width(2)
+    if panel.from_zero:
+        made = made.axis_soft_min(0)
+    if panel.kind is not Kind.STACKED:
+        return made.fill_opacity(5 if panel.from_zero else 0)
     return made.fill_opacity(30).stacking(common.StackingConfig().mode(options.StackingMode.NORMAL))

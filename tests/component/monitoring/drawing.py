@@ -52,8 +52,12 @@ def _panel(
     place, unit = panel["gridPos"], panel["fieldConfig"]["defaults"].get("unit", "")
     bottom = 1 - (place["y"] + place["h"]) / (rows + 0.5 / _ROW_INCHES) - 0.5 / (rows * _ROW_INCHES + 0.5)
     high, wide = place["h"] / (rows + 0.5 / _ROW_INCHES), place["w"] / 24
+    custom = panel["fieldConfig"]["defaults"].get("custom", {})
+    beside = panel["options"].get("legend", {}).get("placement") == "right"
+    box = (0.07, 0.12, 0.5, 0.74) if beside else (0.12, 0.32, 0.84, 0.54)
     axes = page.add_axes(
-        (place["x"] / 24 + wide * 0.12, bottom + high * 0.32, wide * 0.84, high * 0.54), facecolor="white"
+        (place["x"] / 24 + wide * box[0], bottom + high * box[1], wide * box[2], high * box[3]),
+        facecolor="white",
     )
     axes.set_title(panel["title"], fontsize=10, loc="left", fontweight="bold")
     series = [
@@ -68,7 +72,7 @@ def _panel(
         shown = [f"{name}  {_text(points[-1][1], unit)}" for name, points in series]
         axes.text(0, 0.4, "\n".join(shown) or "–", fontsize=15, va="center", transform=axes.transAxes)
         return
-    stacking = panel["fieldConfig"]["defaults"]["custom"].get("stacking", {}).get("mode") == "normal"
+    stacking = custom.get("stacking", {}).get("mode") == "normal"
     times = np.unique([t for _, points in series for t, _ in points])
     below = np.zeros(len(times))
     for name, points in series:
@@ -85,9 +89,12 @@ def _panel(
     axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: _text(value, unit)))
     axes.tick_params(labelsize=7)
     axes.set_xlim(0, end - start)
-    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    if "axisSoftMin" in custom:
+        lowest = min((value for _, points in series for _, value in points), default=0.0)
+        axes.set_ylim(bottom=min(0.0, lowest))
     if series:
-        axes.legend(fontsize=6.5, loc="upper left", bbox_to_anchor=(0, -0.12), ncols=2, frameon=False)
+        anchor = (1.01, 1.05) if beside else (0, -0.12)
+        axes.legend(fontsize=6.5, loc="upper left", bbox_to_anchor=anchor, ncols=2, frameon=False)
 
 
 def _text(value: float, unit: str) -> str:
@@ -95,8 +102,12 @@ def _text(value: float, unit: str) -> str:
     if unit == "percentunit":
         return f"{100 * value:.3g} %"
     if unit == "currencyUSD":
-        return f"${value:,.3g}"
+        return rf"\${_number(value)}"
     if unit == "bytes":
         return f"{value / 2**20:,.0f} MiB"
     after = unit.removeprefix("suffix:") if unit.startswith("suffix:") else {"s": " s"}.get(unit, "")
-    return f"{value:,.3g}{after}"
+    return f"{_number(value)}{after}".replace("$", r"\$")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
