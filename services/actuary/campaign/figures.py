@@ -56,15 +56,17 @@ def gauges(
 
     Args:
         counts: how many there are in each state that one is in.
-        active: those that have not ended, with their purses, which are empty before the items are counted.
+        active: those that have work, with their purses, which are empty before the items are counted. One
+            that did all it had money for is among them until a top-up, and has ended as far as figures go.
     """
     values = metrics.CAMPAIGNS.zeros() | metrics.CAMPAIGNS_AT.zeros() | metrics.BUDGET.zeros()
     for state, count in counts.items():
         values[metrics.CAMPAIGNS.key(state=state)] = count
     for record, balances in active:
         stage = record.stage or "import"
-        if stage in metrics.STAGES:
-            values[metrics.CAMPAIGNS_AT.key(stage=stage)] += 1
+        if stage not in metrics.STAGES:
+            continue
+        values[metrics.CAMPAIGNS_AT.key(stage=stage)] += 1
         for account, balance in balances.items():
             parts = {"settled": balance.settled, "reserved": balance.reserved, "left": balance.free or 0}
             parts["limit"] = balance.limit or 0

@@ -83,6 +83,18 @@ def test_budgets_of_active_campaigns_add_up_and_no_limit_promises_nothing():
     assert shown[metrics.BUDGET.key(account="money_micros", part="settled")] == 7
 
 
+def test_a_campaign_that_used_all_its_money_is_no_open_budget_any_more():
+    row = campaigns.CampaignRecord(
+        name="c", spec={}, spec_digest="", state="BUDGET_EXHAUSTED", stage="done", wave=1
+    )
+    used = purse.Balance(limit=100, reserved=0, settled=100)
+    shown = figures.gauges({"BUDGET_EXHAUSTED": 1}, [(row, {"money_micros": used})])
+    assert shown[metrics.CAMPAIGNS.key(state="BUDGET_EXHAUSTED")] == 1
+    assert {key: value for key, value in shown.items() if value} == {
+        metrics.CAMPAIGNS.key(state="BUDGET_EXHAUSTED"): 1
+    }
+
+
 def test_a_total_that_nothing_was_added_to_is_zero():
     key = metrics.COST_MICROS.key(stage="annotate", payer="machine")
     shown = figures.totals({key: 5.0})
