@@ -1,4 +1,4 @@
-"""A release changes under a running campaign: upgraded from the chart of the commit before, and rolled back."""
+"""A release changes under a running campaign: upgraded from the commit before, and rolled back."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def at_work(release: conftest.Cluster, name: str) -> None:
 
         def bulk() -> bool:
             stages = {stage.stage: stage.done_count for stage in client.get(name).stages}
-            return stages.get("annotate", 0) > 0
+            return stages.get("annotate 1", 0) > 0
 
         conftest.wait_for(bulk, f"{name} to label its items")
 
