@@ -138,6 +138,12 @@ THROUGHPUT = grafana.Board("throughput", "Actuary / Throughput",
          "actuary_worker_seconds_total[$__range])), 1)"}, _ITEMS,
         "What one process does, the mean of the time shown. Less than in another range with fewer workers "
         "means that they share a limit."),
+    Panel("Items done again",
+        {"{{stage}}": f"clamp_min(sum by (stage) (increase(actuary_items_asked_total[$__range])) - {_DONE_HERE}, 0)"},
+        "short",
+        "Items given to models beyond those done, within the time shown: lost when a process died, or in "
+        "work now. Many: take smaller chunks (execution.chunk_items), and look at restarts on the board "
+        "Platform."),
 ])
 
 COST = grafana.Board("cost", "Actuary / Cost", "What labels cost, who is paid, and how long budgets last.", [
@@ -206,8 +212,8 @@ QUALITY = grafana.Board("quality", "Actuary / Quality",
         "Of the last campaign with an estimate; a jump is another campaign or wave. A wide interval wants a "
         "larger audit (sampling.audit_items).", from_zero=False),
     Panel("Corrected: estimate and interval", _bounds("corrected_accuracy"), "percentunit",
-        "As beside it, with people's labels in place. The lower bound is what may be promised.",
-        from_zero=False),
+        "As beside it, with people's labels in place. The lower bound is what may be "
+        "promised.", from_zero=False),
     Panel("Critic: ranking",
         {"{{figure}}": 'max by (figure) (actuary_critic{figure="auroc"})'}, "percentunit",
         "How often the critic ranks a wrong label above a right one (AUROC). 50 % is a coin: then "

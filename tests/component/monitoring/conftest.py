@@ -56,7 +56,8 @@ def watched(tmp_path_factory) -> Iterator[Watched]:
         _half_reviewed(served)
         for expression, what in (
             # answers are counted when they are flushed, and a rate needs scrapes before and after that
-            ("sum(actuary_doubles_total) > 0 and sum(actuary_queue_tasks) > 0", "doubles and an open queue"),
+            ("sum(actuary_human_seconds_total) > 0", "people's answers to be counted"),
+            ('actuary_campaigns{state="WAITING_FOR_PEOPLE"} > 0', "the campaign that waits to be shown"),
             ("sum(increase(actuary_answers_total[10s])) == 0", "the rates of the last answers to be over"),
         ):
             newcomer.wait_for(lambda expression=expression: server.values(expression), what, seconds=120)

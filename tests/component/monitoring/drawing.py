@@ -94,7 +94,8 @@ def _panel(
         axes.set_ylim(bottom=min(0.0, lowest))
     if series:
         anchor = (1.01, 1.05) if beside else (0, -0.12)
-        axes.legend(fontsize=6.5, loc="upper left", bbox_to_anchor=anchor, ncols=2, frameon=False)
+        size, columns = (5.5, 1) if beside else (6.5, 2)
+        axes.legend(fontsize=size, loc="upper left", bbox_to_anchor=anchor, ncols=columns, frameon=False)
 
 
 def _text(value: float, unit: str) -> str:
