@@ -1,7 +1,8 @@
 """Logs: structlog, as JSON for machines or for the console of a person, on standard error.
 
 One INFO line a state change, one WARNING line a failed call; the resource's name is a field,
-`resource`, not part of the text. Standard output belongs to results.
+`resource`, not part of the text. What is logged for a call, a Job or a campaign has its `trace_id`, by which
+the lines of all processes are found. Standard output belongs to results.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from contextlib import contextmanager
 from typing import Any, Literal, TextIO
 
 import structlog
+
+from actuary import tracing
 
 Form = Literal["auto", "json", "console"]
 
@@ -41,6 +44,7 @@ def configure(form: Form = "auto", level: str = "info", stream: TextIO | None = 
     as_console = form == "console" or (form == "auto" and out.isatty())
     processors: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _trace,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -65,6 +69,14 @@ def resource(name: str) -> Iterator[None]:
     """Adds the field `resource` to every line that this thread logs within."""
     with structlog.contextvars.bound_contextvars(resource=name):
         yield
+
+
+def _trace(logger: Any, method: str, fields: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Names the trace of what this thread does."""
+    context = tracing.current()
+    if context is not None:
+        fields.setdefault("trace_id", context.trace_id)
+    return fields
 
 
 def _message_last(logger: Any, method: str, fields: MutableMapping[str, Any]) -> Mapping[str, Any]:

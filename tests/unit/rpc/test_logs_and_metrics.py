@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 import structlog
 
-from actuary import errors, exposition, logs, metrics
+from actuary import errors, exposition, logs, metrics, tracing
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +32,21 @@ def test_a_line_is_json_with_the_resource_as_a_field():
         "RUNNING",
         "鳥",
     )
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_line_names_the_trace_of_what_is_being_done(form):
+    out = io.StringIO()
+    logs.configure(form, stream=out)
+    trace = tracing.below(None)
+
+    with tracing.entered(trace):
+        structlog.get_logger("test").info("within")
+    structlog.get_logger("test").info("outside")
+
+    within, outside = out.getvalue().splitlines()
+    assert trace.trace_id in within
+    assert "trace_id" not in outside
 
 
 def test_an_exception_is_one_line_too():
