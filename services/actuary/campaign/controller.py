@@ -7,15 +7,16 @@ reads is `requests`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
 from google.protobuf import json_format
 
-from actuary import errors, metrics
+from actuary import errors, metrics, tracing
 from actuary.campaign import children, figures, own_jobs, policy, requests
 from actuary.campaign import spec as specs
 from actuary.state import campaigns as campaign_state
@@ -60,14 +61,10 @@ class Controller:
         active = self._campaigns.active()
         busy = False
         for name in active:
-            try:
-                busy |= self.step_one(name).state in (policy.CREATED, policy.RUNNING)
-            except errors.ActuaryError as error:
-                # the next step, a moment later, sees what is true then
-                self._put_off(name, error)
-            except Exception:
-                # a fault that one campaign meets must not stop the others
-                _log.exception("campaign step failed", campaign=name)
+            with self._guarded(name):
+                record = self._campaigns.get(name)
+                with tracing.entered(record.trace), self._guarded(name):
+                    busy |= self.step_one(record).state in (policy.CREATED, policy.RUNNING)
         self._active = {name: known for name, known in self._active.items() if name in active}
         return busy
 
@@ -77,19 +74,29 @@ class Controller:
         totals = figures.totals(kept.read([figure.name for figure in figures.KEPT]))
         return {**figures.gauges(counts, list(self._active.values())), **totals}
 
+    @contextlib.contextmanager
+    def _guarded(self, name: str) -> Iterator[None]:
+        """Ends here what goes wrong within: a fault that one campaign meets must not stop the others."""
+        try:
+            yield
+        except errors.ActuaryError as error:
+            # the next step, a moment later, sees what is true then
+            self._put_off(name, error)
+        except Exception:
+            _log.exception("campaign step failed", campaign=name)
+
     def _put_off(self, name: str, error: errors.ActuaryError) -> None:
         """Says why a campaign does not move: once, not at every step."""
         if self._said.get(name) != error.message:
             self._said[name] = error.message
             _log.warning("campaign step put off", campaign=name, reason=error.reason, message=error.message)
 
-    def step_one(self, name: str) -> campaign_state.CampaignRecord:
-        """Reads, decides, acts and writes once.
+    def step_one(self, record: campaign_state.CampaignRecord) -> campaign_state.CampaignRecord:
+        """Looks, decides, acts and writes once.
 
         What would go wrong again at the next step fails the campaign with its reason, so that a person sees
         it; Resume tries again.
         """
-        record = self._campaigns.get(name)
         if record.state == policy.BUDGET_EXHAUSTED and record.stage == "done":
             return record
         spec = specs.parse(record.spec)
@@ -140,7 +147,7 @@ class Controller:
         shown = figures.last_values(record.results, after.results)
         after = self._campaigns.update(after, record.version, shown)
         if (record.state, record.stage, record.wave) != (after.state, after.stage, after.wave):
-            _log.info("campaign", campaign=name, state=after.state, stage=after.stage, wave=after.wave)
+            _log.info("campaign", campaign=record.name, state=after.state, stage=after.stage, wave=after.wave)
         self._remember(after)
         return after
 
@@ -152,11 +159,12 @@ class Controller:
             if before is None or before["state"] in _FINAL:
                 continue
             name = children.name_of(record.name, step, _attempt(record, step))
-            child = (
-                self._services.get(step.kind, name)
-                if self._services.knows(step.kind)
-                else self._own.get(name)
-            )
+            with tracing.unsampled():
+                child = (
+                    self._services.get(step.kind, name)
+                    if self._services.knows(step.kind)
+                    else self._own.get(name)
+                )
             known[step.key] = {**before, **_remembered(child)}
             if child.state in _FINAL:
                 known[step.key]["end"] = self._clock().isoformat()

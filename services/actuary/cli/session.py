@@ -13,9 +13,15 @@ import shlex
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
 
 from actuary import client as clients
-from actuary import errors
+from actuary import errors, spans, tracing
+
+if TYPE_CHECKING:
+    from actuary.cli import embedded
 
 DEFAULT_DATA = Path("actuary-data")
 """Where commands keep database and artifacts unless they are told."""
@@ -29,26 +35,24 @@ def connect(data: Path, server: str) -> Iterator[clients.Client]:
     Raises:
         errors.UnavailableError: a server was named and does not answer.
     """
-    if server:
-        with clients.Client(server) as client:
-            yield client
-        return
-    check_folder(data)
-    running = serving(data)
-    if running is not None:
-        with clients.Client(running) as client:
-            yield client
-        return
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(spans.exporting("actuary", lambda line: typer.echo(f"warning: {line}", err=True)))
+        # all calls of a command are one trace
+        stack.enter_context(tracing.span("actuary"))
+        if not server:
+            check_folder(data)
+        address = server or serving(data) or stack.enter_context(_own(data)).address
+        yield stack.enter_context(clients.Client(address))
+
+
+def _own(data: Path) -> contextlib.AbstractContextManager[embedded.Host]:
+    """A server in this process."""
     from actuary import logs
     from actuary.cli import embedded, settings
 
     logs.configure(level="error")  # the progress display says what goes on
     process = settings.ProcessSettings().for_folder(data)
-    with (
-        embedded.serving(process, address="127.0.0.1:0", folder=data) as host,
-        clients.Client(host.address) as client,
-    ):
-        yield client
+    return embedded.serving(process, address="127.0.0.1:0", folder=data)
 
 
 def check_folder(data: Path) -> None:

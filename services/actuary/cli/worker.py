@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.abc
 import sys
 
+from actuary import spans, tracing
 from actuary.jobs import protocol, worker
 
 SERVICES = {
@@ -34,7 +35,9 @@ class _Late:
             sys.meta_path.remove(_WITHOUT_PANDAS)
         module = importlib.import_module(f"actuary.{SERVICES[self._kind]}.work")
         tasks: dict[str, worker.Task] = module.TASKS
-        tasks[self._kind].run(context)
+        which = {"resource": context.spec.name, "index": context.index, "attempt": context.attempt}
+        with tracing.span(f"work {self._kind}", **which):
+            tasks[self._kind].run(context)
 
 
 def _reporter(spec: protocol.JobSpec, index: int, attempt: int) -> protocol.Reporter:
@@ -63,8 +66,10 @@ _ASK_FOR_PANDAS = frozenset({"train"})
 
 def work_in_pod(uri: str) -> int:
     """Does the index of this pod; returns the pod's exit code."""
+    from actuary import logs
     from actuary.jobs import supervisor
 
+    logs.configure(form="json")
     return supervisor.supervise(uri, lambda index, attempt: work(uri, index, attempt))
 
 
@@ -72,4 +77,9 @@ def work(uri: str, index: int, attempt: int) -> int:
     """Does one index of a Job; returns the exit code."""
     sys.meta_path.insert(0, _WITHOUT_PANDAS)
     tasks = {kind: _Late(kind) for kind in SERVICES}
-    return worker.main(uri, index, attempt, tasks, _reporter)
+    with spans.exporting("actuary-worker", _say):
+        return worker.main(uri, index, attempt, tasks, _reporter)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")

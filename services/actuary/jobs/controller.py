@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from actuary import errors, failpoints, metrics
+from actuary import errors, failpoints, metrics, tracing
 from actuary.jobs import figures, protocol, receipts
 from actuary.state import figures as figure_state
 from actuary.state import jobs as job_state
@@ -73,20 +73,24 @@ class Controller:
         """Takes every Job of its kinds as far as it goes now; returns whether there is one."""
         records = self._jobs.open(self._planners)
         for record in records:
-            try:
-                self.step_one(record)
-            except errors.ConflictError as error:
-                _log.warning("job step put off", job=record.name, reason=error.reason, message=error.message)
-            except errors.UnavailableError as error:
-                # it was retried for long: whoever watches has to hear why nothing moves
-                _log.error("job step put off", job=record.name, reason=error.reason, message=error.message)
-            except Exception:
-                # a fault that one Job meets must not stop the others
-                _log.exception("job step failed", job=record.name)
+            with tracing.entered(record.trace):
+                self._try(record)
         self._open = records
         # what ended under another controller is stopped here too
         self._runner.retain({record.name for record in records} | self._leaving(), self._planners)
         return bool(records)
+
+    def _try(self, record: job_state.JobRecord) -> None:
+        """Takes one Job as far as it goes; a fault that it meets must not stop the others."""
+        try:
+            self.step_one(record)
+        except errors.ConflictError as error:
+            _log.warning("job step put off", job=record.name, reason=error.reason, message=error.message)
+        except errors.UnavailableError as error:
+            # it was retried for long: whoever watches has to hear why nothing moves
+            _log.error("job step put off", job=record.name, reason=error.reason, message=error.message)
+        except Exception:
+            _log.exception("job step failed", job=record.name)
 
     def figures(self, kept: figure_state.Figures) -> dict[metrics.Key, float]:
         """What is to be shown of these kinds of Jobs: how the last step found them, and all totals."""
@@ -133,6 +137,7 @@ class Controller:
                 after = self._jobs.update(failed, after.version, figures.changes(after, failed))
         if after.state != record.state:
             _log.info("job", job=after.name, state=after.state, reason=(after.error or {}).get("reason"))
+            _record(after)
         return after
 
     def _after(self, record: job_state.JobRecord) -> tuple[job_state.JobRecord, protocol.JobSpec | None]:
@@ -169,7 +174,8 @@ class Controller:
     def _launched(self, record: job_state.JobRecord) -> tuple[job_state.JobRecord, protocol.JobSpec]:
         """Plans; the count of launches orders the attempts of a process over restarts of the runner."""
         launches = int(record.progress.get("launches", 0)) + 1
-        spec = dataclasses.replace(self._planners[record.kind](record), launch=launches)
+        trace = {} if record.trace is None else record.trace.carrier()
+        spec = dataclasses.replace(self._planners[record.kind](record), launch=launches, trace=trace)
         progress = {**record.progress, "launches": launches, "item_count": spec.item_count}
         start = record.start_time or self._clock()
         return dataclasses.replace(record, state="RUNNING", start_time=start, progress=progress), spec
@@ -228,6 +234,27 @@ class Controller:
         return dataclasses.replace(
             record, state=state, error=error, start_time=record.start_time or now, end_time=now
         )
+
+
+def _record(ended: job_state.JobRecord) -> None:
+    """Hands the life of a Job that has ended to whoever writes down what took how long."""
+    context = tracing.below(ended.trace)
+    if ended.create_time is None or ended.end_time is None or not tracing.recording(context):
+        return
+    tracing.record(
+        tracing.Span(
+            name=f"job {ended.kind}",
+            context=context,
+            start_ns=int(ended.create_time.timestamp() * 1e9),
+            end_ns=int(ended.end_time.timestamp() * 1e9),
+            attributes={
+                "actuary.resource": ended.name,
+                "actuary.state": ended.state,
+                "actuary.launches": int(ended.progress.get("launches", 0)),
+            },
+            error=str((ended.error or {}).get("message", "")),
+        )
+    )
 
 
 def error_form(error: errors.ActuaryError) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from actuary import tracing
 from actuary.jobs import evidence, protocol
 from actuary.jobs import settings as job_settings
 
@@ -199,7 +200,7 @@ class LocalRunner:
         try:
             process = _Process(
                 [*self._command, run.uri, "--index", str(index), "--attempt", str(attempt)],
-                environment=self._environment,
+                environment=self._variables(run.spec),
                 log=Log(self._folder(run) / f"index-{index:05d}.log", self._settings.log_bytes),
                 ended=lambda code: self._ended(run, index, attempt, code),
             )
@@ -214,6 +215,10 @@ class LocalRunner:
         run.running[index] = process
         self._busy += 1
         process.watch()
+
+    def _variables(self, spec: protocol.JobSpec) -> dict[str, str]:
+        own = os.environ if self._environment is None else self._environment
+        return {**own, **tracing.environment(spec.trace)}
 
     def _ended(self, run: _Run, index: int, attempt: int, code: int) -> None:
         crashed = code not in (protocol.EXIT_DONE, protocol.EXIT_DRAINED, protocol.EXIT_PERMANENT)
@@ -302,7 +307,7 @@ class _Process:
         self,
         command: Sequence[str],
         *,
-        environment: Mapping[str, str] | None,
+        environment: Mapping[str, str],
         log: Log,
         ended: Callable[[int], None],
     ) -> None:
@@ -313,7 +318,7 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env=None if environment is None else dict(environment),
+            env=environment,
             start_new_session=True,  # Ctrl-C at a terminal is for the runner, which drains its workers
         )
 

@@ -74,6 +74,9 @@ class JobSpec:
     """Seconds from its launch after which it is stopped as failed."""
     resources: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """What a process needs (cpu, memory, gpu); for runners that place processes."""
+    trace: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """The trace that its processes go on with (`tracing.Context.carrier`); a runner gives it to them in their
+    environment."""
 
     def __post_init__(self) -> None:
         for field in ("indexes", "parallelism", "chunk_items", "shards"):

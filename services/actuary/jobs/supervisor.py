@@ -9,7 +9,6 @@ again, or out of patience.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -17,6 +16,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from actuary import errors
 from actuary.jobs import evidence, protocol, worker
@@ -29,6 +30,7 @@ INDEX = "JOB_COMPLETION_INDEX"
 _PODS_BEFORE = ("ACTUARY_POD_FAILURES", "ACTUARY_POD_DISRUPTIONS")
 _OOM_COUNTERS = (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/memory.oom_control"))
 """Where the kernel counts whom it killed for want of memory: cgroup v2, v1."""
+_log = structlog.get_logger("actuary.worker")
 _FINAL = (protocol.EXIT_DONE, protocol.EXIT_DRAINED, protocol.EXIT_PERMANENT)
 
 Work = Callable[[int, int], int]
@@ -65,10 +67,13 @@ def supervise(uri: str, work: Work, environment: Mapping[str, str] = os.environ)
     for restart in range(ATTEMPTS_A_POD):
         if stop.is_set():
             return protocol.EXIT_DRAINED
+        attempt = first + restart
+        _log.info("worker", resource=spec.name, index=index, attempt=attempt)
         killed = _killed_for_memory()
-        code = _forked(lambda attempt=first + restart: work(index, attempt), child)  # type: ignore[misc]
+        code = _forked(lambda attempt=attempt: work(index, attempt), child)  # type: ignore[misc]
         if code in _FINAL or stop.is_set():
             return code if code >= 0 else protocol.EXIT_DRAINED
+        _log.warning("worker crashed", resource=spec.name, index=index, attempt=attempt, exit_code=code)
         starved = code == -signal.SIGKILL and _killed_for_memory() > killed
         if not patience.crashed(evidence.look(spec, index)):
             break
@@ -78,7 +83,8 @@ def supervise(uri: str, work: Work, environment: Mapping[str, str] = os.environ)
         stop.wait(min(pause, options.restart_longest_seconds))
     if code < 0:
         reason = protocol.OUT_OF_MEMORY if starved else "WORKER_CRASHED"
-        _say(reason, f"index {index}: the worker was killed by {_name(-code)}, after {restart} restarts")
+        message = f"index {index}: the worker was killed by {_name(-code)}, after {restart} restarts"
+        worker.say_last("INTERNAL", reason, message, {})
         return 1
     return code
 
@@ -131,9 +137,3 @@ def _killed_for_memory(counters: Sequence[Path] = _OOM_COUNTERS) -> int:
                 if name == "oom_kill":
                     return int(count)
     return 0
-
-
-def _say(reason: str, message: str) -> None:
-    """Leaves the reason as the last line of the log, where whoever looks at the pod finds it."""
-    form = {"code": "INTERNAL", "reason": reason, "message": message, "metadata": {}}
-    sys.stderr.write(json.dumps(form, ensure_ascii=False) + "\n")

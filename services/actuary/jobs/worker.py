@@ -26,7 +26,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from actuary import errors, failpoints
+from actuary import errors, failpoints, tracing
 from actuary.jobs import protocol, receipts, reporting
 from actuary.jobs import settings as job_settings
 from actuary.storage import artifacts, location, objects, schemas, tables
@@ -209,11 +209,19 @@ def main(
 
 def failed(error: errors.ActuaryError) -> int:
     """Says why the process ends, for its runner to read; returns the exit code."""
-    form = {"code": error.code, "reason": error.reason, "message": error.message, "metadata": error.metadata}
-    sys.stderr.write(json.dumps(form, ensure_ascii=False) + "\n")
+    say_last(error.code, error.reason, error.message, error.metadata)
     if error.reason == objects.CREDENTIALS_ENDED:  # the next pod may have been given others
         return 1
     return protocol.EXIT_PERMANENT if isinstance(error, _PERMANENT) else 1
+
+
+def say_last(code: str, reason: str, message: str, metadata: Mapping[str, str]) -> None:
+    """Leaves why the process ends as the last line of its log, where its runner finds it."""
+    form: dict[str, Any] = {"code": code, "reason": reason, "message": message, "metadata": dict(metadata)}
+    trace = tracing.current()
+    if trace is not None:
+        form["trace_id"] = trace.trace_id
+    sys.stderr.write(json.dumps(form, ensure_ascii=False) + "\n")
 
 
 def _described(

@@ -1,4 +1,4 @@
-"""Channels to services: retries, deadlines, keepalive and ids; their failed calls as `ActuaryError`.
+"""Channels to services: retries, deadlines, keepalive, ids and trace; their failed calls as `ActuaryError`.
 
 What is retried is data, not code: a service config that gRPC itself obeys. Only UNAVAILABLE is retried, with
 exponential pauses and jitter, and only methods that may be called twice; nothing is hedged.
@@ -11,13 +11,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import grpc
 from google.rpc import status_pb2
 
-from actuary import errors
+from actuary import errors, spans, tracing
 from actuary.rpc import requests, settings, statuses
 
 _JOB_VERBS = ("Create{0}", "Get{0}", "List{1}", "Cancel{0}")
@@ -140,7 +141,7 @@ class _OnBehalf(
     grpc.UnaryUnaryClientInterceptor,
     grpc.UnaryStreamClientInterceptor,
 ):
-    """Gives each call a deadline, and id and remaining time of the call on whose behalf it is made."""
+    """Gives each call a deadline, and id, remaining time and trace of what it is made on behalf of."""
 
     def __init__(self, options: settings.RpcSettings) -> None:
         self._options = options
@@ -149,20 +150,28 @@ class _OnBehalf(
         self, continuation: Callable[[Any, Any], Any], client_call_details: Any, request: Any
     ) -> Any:
         """Completes the details of a call."""
-        return continuation(self._details(client_call_details, self._options.deadline_seconds), request)
+        return self._made(continuation, client_call_details, request, self._options.deadline_seconds)
 
     def intercept_unary_stream(
         self, continuation: Callable[[Any, Any], Any], client_call_details: Any, request: Any
     ) -> Any:
         """Completes the details of a stream."""
-        return continuation(
-            self._details(client_call_details, self._options.stream_deadline_seconds), request
-        )
+        return self._made(continuation, client_call_details, request, self._options.stream_deadline_seconds)
 
-    def _details(self, given: Any, default_seconds: float) -> _Details:
+    def _made(self, continuation: Callable[[Any, Any], Any], given: Any, request: Any, seconds: float) -> Any:
+        if any(key in tracing.KEYS for key, _ in given.metadata or ()):
+            return continuation(self._details(given, seconds, {}), request)
+        trace = tracing.below(tracing.current() or spans.ambient())
+        start = time.time_ns()
+        made = continuation(self._details(given, seconds, trace.carrier()), request)
+        if tracing.recording(trace):
+            made.add_done_callback(lambda done: _record(given.method, trace, start, done))
+        return made
+
+    def _details(self, given: Any, default_seconds: float, carrier: Mapping[str, str]) -> _Details:
         call = requests.current.get()
         timeout = default_seconds if given.timeout is None else given.timeout
-        metadata = list(given.metadata or ())
+        metadata = [*(given.metadata or ()), *carrier.items()]
         if not any(key == requests.REQUEST_ID_KEY for key, _ in metadata):
             request_id = os.urandom(8).hex() if call is None else call.request_id
             metadata.append((requests.REQUEST_ID_KEY, request_id))
@@ -174,3 +183,23 @@ class _OnBehalf(
             wait_for_ready=given.wait_for_ready,
             compression=given.compression,
         )
+
+
+def _record(method: str, trace: tracing.Context, start_ns: int, done: Any) -> None:
+    """Hands a call that has ended to whoever writes down what took how long."""
+    name, code = method.lstrip("/"), done.code().name
+    tracing.record(
+        tracing.Span(
+            name=name,
+            context=trace,
+            kind="client",
+            start_ns=start_ns,
+            end_ns=time.time_ns(),
+            attributes={
+                "rpc.system.name": "grpc",
+                "rpc.method": name,
+                "rpc.response.status_code": code,
+            },
+            error="" if code == "OK" else code,
+        )
+    )

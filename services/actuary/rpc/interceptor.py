@@ -1,7 +1,7 @@
-"""What surrounds every handler of a server: places for streams, deadlines, rules, errors, metrics, logs.
+"""What surrounds every handler of a server: streams' places, deadlines, rules, errors, metrics, logs, trace.
 
     gate -> deadline -> rules of fields -> the handler
-    errors as statuses, one metric a call, one log line a failed call around it all
+    errors as statuses, one metric and span a call, one log line a failed call around it all
 
 Handlers are wrapped once a method and kept, since grpcio asks for them at every call. The services' own
 handlers therefore deal in requests and raise `errors.ActuaryError`; whatever else they raise is INTERNAL to
@@ -22,7 +22,7 @@ import grpc
 import structlog
 from google.protobuf import message
 
-from actuary import errors, metrics
+from actuary import errors, metrics, tracing
 from actuary.rpc import requests, settings, statuses, streams, validation
 
 _log = structlog.get_logger("actuary.rpc")
@@ -32,6 +32,8 @@ _WAY_OFF = 10 * 365 * 86_400.0
 """A deadline later than this is grpcio's way to say that there is none."""
 _NAMES = ("name", "parent", "job", "campaign_id", "risks", "task")
 """Fields that say which resource a request is about, in this order."""
+_FAULTS = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
+"""Codes that say that the server failed, not the caller (OpenTelemetry's conventions for gRPC)."""
 _HEALTH = "/grpc.health."
 """Served without a thread by its library: nothing to count."""
 
@@ -40,6 +42,7 @@ _HEALTH = "/grpc.health."
 class _Method:
     service: str
     name: str
+    full_name: str
 
 
 class Interceptor(grpc.ServerInterceptor):  # type: ignore[misc,unused-ignore]
@@ -76,7 +79,7 @@ class Interceptor(grpc.ServerInterceptor):  # type: ignore[misc,unused-ignore]
         if path.startswith(_HEALTH):
             return handler
         _, service, name = path.split("/")
-        method = _Method(service.rpartition(".")[2], name)
+        method = _Method(service.rpartition(".")[2], name, path[1:])
         ours = path.startswith(_PACKAGE)
         if handler.response_streaming:
             make = grpc.stream_stream_rpc_method_handler
@@ -106,6 +109,7 @@ class Interceptor(grpc.ServerInterceptor):  # type: ignore[misc,unused-ignore]
             start = time.perf_counter()
             call = _call(context, default)
             token = requests.current.set(call)
+            traced = tracing.current_call.set(call.trace)
             failure: BaseException
             try:
                 _check_time(call)
@@ -116,14 +120,15 @@ class Interceptor(grpc.ServerInterceptor):  # type: ignore[misc,unused-ignore]
                 failure = error
             except Exception as error:
                 if not context.is_active():  # the caller went away: nobody hears what is said
-                    self._count(method, "CANCELLED", start)
+                    self._ended(method, request, call, "CANCELLED", start)
                     raise
                 failure = error
             else:
-                self._count(method, "OK", start)
+                self._ended(method, request, call, "OK", start)
                 return answer
             finally:
                 requests.current.reset(token)
+                tracing.current_call.reset(traced)
             self._fail(method, request, context, call, failure, start)
 
         return serve
@@ -141,30 +146,33 @@ class Interceptor(grpc.ServerInterceptor):  # type: ignore[misc,unused-ignore]
             failure: BaseException
             try:
                 if not context.add_callback(end.set):
-                    self._count(method, "CANCELLED", start)
+                    self._ended(method, request, call, "CANCELLED", start)
                     return
                 with self._gate.enter(end):
                     if checked:
                         validation.check(request)
                     requests.current.set(call)  # grpcio runs each stream in a context of its own thread
+                    tracing.current_call.set(call.trace)
                     try:
                         yield from behaviour(request, inner)
                     finally:
                         requests.current.set(None)
+                        tracing.current_call.set(None)
                     _check_time(call)
                     self._gate.check()
             except GeneratorExit:
-                self._count(method, "CANCELLED", start)
+                self._ended(method, request, call, "CANCELLED", start)
                 raise
             except errors.ActuaryError as error:
                 failure = error
             except Exception as error:
                 if not context.is_active():
-                    self._count(method, "CANCELLED", start)
+                    self._ended(method, request, call, "CANCELLED", start)
                     return
                 failure = error
             else:
-                self._count(method, "OK" if context.is_active() else "CANCELLED", start)
+                code = "OK" if context.is_active() else "CANCELLED"
+                self._ended(method, request, call, code, start)
                 return
             self._fail(method, request, context, call, failure, start)
 
@@ -187,36 +195,57 @@ class Interceptor(grpc.ServerInterceptor):  # type: ignore[misc,unused-ignore]
             "method": method.name,
             "resource": _resource(request),
             "request_id": call.request_id,
+            "trace_id": call.trace.trace_id,
             "seconds": round(time.perf_counter() - start, 6),
         }
         if isinstance(failure, NotImplementedError):  # what generated servicers raise
             failure = UnimplementedError(f"{method.service} of this server has no {method.name}")
         if isinstance(failure, errors.ActuaryError):
             code = failure.code
-            status = statuses.for_trailers(failure)
+            told = failure
         else:
             code = "INTERNAL"
-            hidden = errors.ActuaryError(
+            told = errors.ActuaryError(
                 "a fault in the server, not in the request; its log names what happened under request id "
-                f"{call.request_id}",
-                metadata={"request_id": call.request_id},
+                f"{call.request_id}, trace id {call.trace.trace_id}",
+                metadata={"request_id": call.request_id, "trace_id": call.trace.trace_id},
             )
-            status = statuses.for_trailers(hidden)
         if code == "INTERNAL":
             _log.error("call failed", code=code, reason="INTERNAL", exc_info=failure, **fields)
         else:
             reason = failure.reason if isinstance(failure, errors.ActuaryError) else code
             _log.warning("call failed", code=code, reason=reason, message=str(failure)[:2000], **fields)
-        self._count(method, code, start)
+        self._ended(method, request, call, code, start)
+        status = statuses.for_trailers(told, request_id=call.request_id, trace_id=call.trace.trace_id)
         context.set_trailing_metadata(((statuses.DETAILS_KEY, status.SerializeToString()),))
         context.abort(statuses.grpc_code(status), status.message)
 
-    def _count(self, method: _Method, code: str, start: float) -> None:
+    def _ended(self, method: _Method, request: Any, call: requests.Call, code: str, start: float) -> None:
+        seconds = time.perf_counter() - start
         child = self._children.get((method, code))
         if child is None:
             child = metrics.RPC_SECONDS.labels(service=method.service, method=method.name, code=code)
             self._children[method, code] = child
-        child.observe(time.perf_counter() - start)
+        child.observe(seconds)
+        if tracing.recording(call.trace):
+            end = time.time_ns()
+            attributes = {
+                "rpc.system.name": "grpc",
+                "rpc.method": method.full_name,
+                "rpc.response.status_code": code,
+                "actuary.resource": _resource(request),
+            }
+            tracing.record(
+                tracing.Span(
+                    name=method.full_name,
+                    context=call.trace,
+                    kind="server",
+                    start_ns=end - int(seconds * 1e9),
+                    end_ns=end,
+                    attributes=attributes,
+                    error=code if code in _FAULTS else "",
+                )
+            )
 
 
 class DeadlineError(errors.ActuaryError):
@@ -238,10 +267,14 @@ def _call(context: grpc.ServicerContext, default_seconds: float) -> requests.Cal
     if left is None or not math.isfinite(left) or left > _WAY_OFF:
         left = default_seconds
     given = ""
+    carrier: dict[str, str] = {}
     for key, value in context.invocation_metadata():
         if key == requests.REQUEST_ID_KEY and isinstance(value, str):
             given = requests.clean_id(value)
-    return requests.Call(time.monotonic() + left, given)
+        elif key in tracing.KEYS and isinstance(value, str):
+            # a tracestate may come in parts
+            carrier[key] = f"{carrier[key]},{value}" if key in carrier else value
+    return requests.Call(time.monotonic() + left, tracing.below(tracing.parse(carrier)), given)
 
 
 def _check_time(call: requests.Call) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import grpc
 
+from actuary import tracing
 from actuary.jobs import protocol
 from actuary.rpc import channels, settings
 from actuary.v1 import worker_service_pb2, worker_service_pb2_grpc
@@ -61,7 +62,8 @@ class GrpcReporter:
             failure=progress.failure[:256],  # at most 1,024 bytes, whatever the script
         )
         try:
-            response = self._stub.ReportWork(request, timeout=self._deadline_seconds)
+            with tracing.unsampled():
+                response = self._stub.ReportWork(request, timeout=self._deadline_seconds)
         except grpc.RpcError as error:
             raise channels.errors_from(error) from error
         capped = response.HasField("allowance_micros")

@@ -1,7 +1,8 @@
-"""What belongs to the call that is being served: its id and its deadline, for whatever it calls in turn.
+"""What belongs to the call that is being served: id, deadline and trace, for whatever it calls in turn.
 
 A call's id comes with it (`x-request-id`) or is drawn; logs of failures name it, and calls made on its behalf
-carry it on. A call made on behalf of another has at most the time that is left to that.
+carry it on. A call made on behalf of another has at most the time that is left to that. The trace goes
+further, into the Jobs that a call creates (`actuary.tracing`).
 
 It is bound to the thread of a call's handler; threads that a handler starts know nothing of it.
 """
@@ -15,6 +16,8 @@ import os
 import time
 from typing import Final
 
+from actuary import tracing
+
 REQUEST_ID_KEY: Final = "x-request-id"
 _LONGEST_ID: Final = 128
 
@@ -25,6 +28,8 @@ class Call:
 
     deadline: float
     """On the monotonic clock, in seconds."""
+    trace: tracing.Context
+    """The span of this call."""
     given_id: str = ""
     """As the caller sent it."""
     drawn_id: str = ""

@@ -2,7 +2,8 @@
 
 A status carries `ErrorInfo` (reason, domain `actuary`, metadata) and, for wrong input, `BadRequest` with
 every violation. It travels in the trailers of a call, which clients cut off at 8 kB by default: what is
-longer is shortened here, and says so, rather than lost as a whole.
+longer is shortened here, and says so, rather than lost as a whole. There it has `RequestInfo` too: what the
+server's log knows the call by, its id and, as `serving_data`, its trace's.
 
 It neither raises nor logs.
 """
@@ -102,10 +103,12 @@ def _text(value: object) -> str:
     return str(value).encode(errors="backslashreplace").decode()
 
 
-def for_trailers(error: errors.ActuaryError) -> status_pb2.Status:
-    """The status of an error, short enough for the trailers of a call."""
+def for_trailers(error: errors.ActuaryError, *, request_id: str, trace_id: str) -> status_pb2.Status:
+    """The status of an error, short enough for the trailers of a call; the ids are those of the call."""
+    call = error_details_pb2.RequestInfo(request_id=request_id, serving_data=trace_id)
     whole = status_from_error(error_dict(error))
     whole.message = _cut(whole.message, _MESSAGE_BYTES)
+    _add(whole, call)
     if _travels(whole) <= _TRAILER_BYTES:
         return whole
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)
@@ -116,6 +119,7 @@ def for_trailers(error: errors.ActuaryError) -> status_pb2.Status:
             break
     short = status_pb2.Status(code=whole.code, message=whole.message)
     _add(short, info)
+    _add(short, call)
     violations = error.violations if isinstance(error, errors.InvalidInputError) else ()
     request = error_details_pb2.BadRequest()
     room = (_TRAILER_BYTES - _travels(short)) * 3 // 4 - 200  # base64, and the last line
@@ -132,19 +136,24 @@ def for_trailers(error: errors.ActuaryError) -> status_pb2.Status:
 
 
 def error_from_status(status: status_pb2.Status) -> errors.ActuaryError:
-    """The error that a status tells of; its class is the one that was raised, as far as it can be known."""
+    """The error that a status tells of; its class is the one that was raised, as far as it can be known.
+
+    A note of the error, which tracebacks show, has the ids by which the server's log is searched.
+    """
     code = code_pb2.Code.Name(status.code) if status.code in code_pb2.Code.values() else "UNKNOWN"
     info = error_details_pb2.ErrorInfo()
     request = error_details_pb2.BadRequest()
+    call = error_details_pb2.RequestInfo()
     for detail in status.details:
         # the last of a kind counts; one of each is what servers send
-        _ = detail.Unpack(info) or detail.Unpack(request)
+        _ = detail.Unpack(info) or detail.Unpack(request) or detail.Unpack(call)
     ours = info.domain == DOMAIN
     cls = _BY_CODE.get(code, errors.ActuaryError)
     if ours and info.reason in _BY_REASON and issubclass(_BY_REASON[info.reason], cls):
         cls = _BY_REASON[info.reason]
     reason = info.reason or code
     metadata = dict(info.metadata)
+    error: errors.ActuaryError
     if issubclass(cls, errors.InvalidInputError):
         violations = tuple(
             errors.Violation(violation.field, violation.description) for violation in request.field_violations
@@ -152,8 +161,12 @@ def error_from_status(status: status_pb2.Status) -> errors.ActuaryError:
         text = status.message
         if text.endswith(_MORE) and violations:
             text = errors.InvalidInputError.of(violations).message
-        return cls(text, violations=violations, reason=reason, metadata=metadata)
-    return cls(status.message, reason=reason, metadata=metadata)
+        error = cls(text, violations=violations, reason=reason, metadata=metadata)
+    else:
+        error = cls(status.message, reason=reason, metadata=metadata)
+    if call.serving_data:
+        error.add_note(f"in the server's log: trace_id {call.serving_data}, request_id {call.request_id}")
+    return error
 
 
 def grpc_code(status: status_pb2.Status) -> grpc.StatusCode:

@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from actuary import errors, failpoints
+from actuary import errors, failpoints, tracing
 from actuary.state import clock as clocks
 from actuary.state import database, figures, pages, tables
 
@@ -40,6 +40,11 @@ class CampaignRecord:
     create_time: datetime.datetime | None = None
     update_time: datetime.datetime | None = None
 
+    @property
+    def trace(self) -> tracing.Context | None:
+        """Of the call that created it, which the work on it goes on with."""
+        return tracing.parse(self.results.get("trace", {}))
+
 
 _MUTABLE = ("state", "stage", "wave", "error", "control", "results")
 
@@ -52,13 +57,13 @@ class Campaigns:
         self._clock = clock
 
     def create(self, record: CampaignRecord) -> CampaignRecord:
-        """Writes a new campaign; the same name with the same spec returns what is there.
+        """Writes a new campaign with the trace that asks for it; the same name and spec return what is there.
 
         Raises:
             AlreadyExistsError: The name is taken by a campaign with another spec.
         """
         now = self._clock()
-        record = dataclasses.replace(record, version=1, create_time=now, update_time=now)
+        record = dataclasses.replace(_traced(record), version=1, create_time=now, update_time=now)
 
         def body(connection: sa.Connection) -> CampaignRecord:
             if database.insert_if_absent(connection, tables.campaigns, dataclasses.asdict(record)):
@@ -131,14 +136,15 @@ class Campaigns:
             return self._db.write(body)
 
     def replace(self, record: CampaignRecord, expected_version: int) -> CampaignRecord:
-        """Writes another spec under a name that is there, with the changeable fields.
+        """Writes another spec under a name that is there, with the changeable fields and the trace that asks.
 
         Whether that is right is for the caller to know: nothing may have been bought under the first spec.
 
         Raises:
             ConflictError: The version is no longer the expected one.
         """
-        return self._write(record, expected_version, (*_MUTABLE, "spec", "spec_digest", "request_id"))
+        fields = (*_MUTABLE, "spec", "spec_digest", "request_id")
+        return self._write(_traced(record), expected_version, fields)
 
     def active(self, final: Collection[str] = FINAL) -> tuple[str, ...]:
         """Names of the campaigns that are in no final state, oldest first."""
@@ -153,6 +159,10 @@ class Campaigns:
         query = sa.select(table.c.state, sa.func.count()).group_by(table.c.state)
         with self._db.read() as connection:
             return {state: int(count) for state, count in connection.execute(query)}
+
+
+def _traced(record: CampaignRecord) -> CampaignRecord:
+    return dataclasses.replace(record, results={**record.results, **tracing.kept()})
 
 
 def _read(connection: sa.Connection, name: str) -> CampaignRecord:

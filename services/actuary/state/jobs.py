@@ -18,7 +18,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from actuary import errors, failpoints
+from actuary import errors, failpoints, tracing
 from actuary.state import clock as clocks
 from actuary.state import database, figures, pages, tables
 
@@ -48,6 +48,11 @@ class JobRecord:
     create_time: datetime.datetime | None = None
     start_time: datetime.datetime | None = None
     end_time: datetime.datetime | None = None
+
+    @property
+    def trace(self) -> tracing.Context | None:
+        """Of the call that created it, which the work on it goes on with."""
+        return tracing.parse(self.progress.get("trace", {}))
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +90,13 @@ class Jobs:
         self._clock = clock
 
     def create(self, record: JobRecord) -> JobRecord:
-        """Writes a new Job; the same name with the same spec returns what is there.
+        """Writes a new Job with the trace that asks for it; the same name and spec return what is there.
 
         Raises:
             AlreadyExistsError: The name is taken by a Job with another spec.
         """
-        record = dataclasses.replace(record, version=1, create_time=self._clock())
+        progress = {**record.progress, **tracing.kept()}
+        record = dataclasses.replace(record, version=1, create_time=self._clock(), progress=progress)
 
         def body(connection: sa.Connection) -> JobRecord:
             if database.insert_if_absent(connection, tables.jobs, dataclasses.asdict(record)):

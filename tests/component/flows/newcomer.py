@@ -43,13 +43,15 @@ class Shell:
     """A working folder in which commands are typed."""
 
     folder: Path
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Further variables."""
 
     def __call__(self, *arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Runs `actuary …` to its end and checks its exit code."""
         done = subprocess.run(
             [*COMMAND, *map(str, arguments)],
             cwd=self.folder,
-            env=ENVIRONMENT,
+            env={**ENVIRONMENT, **self.environment},
             capture_output=True,
             text=True,
             encoding="utf-8",
@@ -69,7 +71,7 @@ class Shell:
             process = subprocess.Popen(
                 [*COMMAND, *map(str, arguments)],
                 cwd=self.folder,
-                env=ENVIRONMENT,
+                env={**ENVIRONMENT, **self.environment},
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 text=True,

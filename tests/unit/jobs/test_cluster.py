@@ -23,10 +23,10 @@ SPEC = protocol.JobSpec(
 )
 
 
-def built(spec=SPEC, *, trace="", **wanted):
+def built(spec=SPEC, **wanted):
     """The Job as the API server would get it."""
     made = settings.KubernetesSettings(namespace="ns", image="localhost/actuary:1", **wanted)
-    job = builder.job_of(spec, spec.uri, made, trace=trace)
+    job = builder.job_of(spec, spec.uri, made)
     return client.ApiClient().sanitize_for_serialization(job)
 
 
@@ -140,7 +140,8 @@ class TestBuilder:
         assert "kueue.x-k8s.io/queue-name" not in pod
 
     def test_credentials_are_mounted_and_the_trace_goes_on(self):
-        job = built(credentials_seconds=3600, secret="shared", trace="00-abc-def-01")
+        spec = dataclasses.replace(SPEC, trace={"traceparent": "00-abc-def-01"})
+        job = built(spec, credentials_seconds=3600, secret="shared")
         pod, name = job["spec"]["template"]["spec"], f"{job['metadata']['name']}-store"
         assert {"name": "store", "secret": {"secretName": name, "defaultMode": 0o440}} in pod["volumes"]
         env = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}

@@ -79,7 +79,7 @@ def test_whatever_an_error_says_its_status_fits_into_trailers(message, violation
         message, violations=[errors.Violation(*pair) for pair in violations], metadata=metadata
     )
 
-    status = statuses.for_trailers(error)
+    status = statuses.for_trailers(error, request_id="r" * 128, trace_id="4" * 32)
 
     encoded = sum(1 if 0x20 <= byte <= 0x7E and byte != 0x25 else 3 for byte in status.message.encode())
     assert encoded + status.ByteSize() * 4 / 3 < 8000

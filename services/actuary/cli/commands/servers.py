@@ -7,9 +7,10 @@ import signal
 import threading
 from pathlib import Path
 
+import structlog
 import typer
 
-from actuary import errors
+from actuary import errors, spans
 from actuary.cli import embedded, session, settings
 
 
@@ -22,7 +23,10 @@ def up(data: Path, address: str, metrics_port: int) -> None:
         )
     session.check_folder(data)
     process = settings.ProcessSettings().for_folder(data)
-    with embedded.serving(process, address=address, folder=data, metrics_port=metrics_port) as host:
+    with (
+        spans.exporting("actuary", _warn),
+        embedded.serving(process, address=address, folder=data, metrics_port=metrics_port) as host,
+    ):
         typer.echo(f"serving {', '.join(settings.SERVICES)} on {host.address}", err=True)
         typer.echo(f"data in {data.absolute()}; metrics on port {host.metrics_port}; Ctrl-C stops", err=True)
         _until_signal()
@@ -39,9 +43,17 @@ def serve(services: list[str], address: str, metrics_port: int) -> None:
     for field in ("database_url", "store_uri"):
         if not getattr(process, field):
             raise errors.InvalidInputError(f"ACTUARY_{field.upper()} is not set: a service needs it")
-    with embedded.serving(
-        process, address=address, services=tuple(services), metrics_port=metrics_port, metrics_host="0.0.0.0"
-    ) as host:
+    name = f"actuary-{services[0]}" if len(services) == 1 else "actuary"
+    with (
+        spans.exporting(name, _warn),
+        embedded.serving(
+            process,
+            address=address,
+            services=tuple(services),
+            metrics_port=metrics_port,
+            metrics_host="0.0.0.0",
+        ) as host,
+    ):
         typer.echo(f"serving {', '.join(services)} on {host.address}", err=True)
         _until_signal()
 
@@ -100,6 +112,10 @@ def _resumable(process: settings.ProcessSettings) -> list[str]:
         return [f"{record.artifact}/" for name in unfinished for record in table.unfinished(name)]
     finally:
         db.close()
+
+
+def _warn(line: str) -> None:
+    structlog.get_logger("actuary.spans").warning("spans", message=line)
 
 
 def _until_signal() -> None:

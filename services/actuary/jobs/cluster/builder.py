@@ -16,6 +16,7 @@ from typing import Any
 
 from kubernetes import client
 
+from actuary import tracing
 from actuary.jobs import access, protocol
 from actuary.jobs.cluster import settings as cluster_settings
 from actuary.storage import credentials
@@ -102,20 +103,13 @@ def secret(name: str, job: Mapping[str, Any], issued: credentials.Issued) -> dic
     }
 
 
-def job_of(
-    spec: protocol.JobSpec,
-    uri: str,
-    settings: cluster_settings.KubernetesSettings,
-    *,
-    trace: str = "",
-) -> client.V1Job:
+def job_of(spec: protocol.JobSpec, uri: str, settings: cluster_settings.KubernetesSettings) -> client.V1Job:
     """Builds the Job.
 
     Args:
         spec: what is to be done.
         uri: of its description in the store, which its pods are given.
         settings: the cluster's.
-        trace: W3C trace context that the pods go on with; empty for none.
     """
     labels = {
         "app.kubernetes.io/name": "actuary",
@@ -160,7 +154,7 @@ def job_of(
                 metadata=client.V1ObjectMeta(
                     labels=labels, annotations={NAME: spec.name, **settings.annotations}
                 ),
-                spec=_pod(spec, uri, settings, own, trace),
+                spec=_pod(spec, uri, settings, own),
             ),
         ),
     )
@@ -190,7 +184,6 @@ def _pod(
     uri: str,
     settings: cluster_settings.KubernetesSettings,
     own: str,
-    trace: str,
 ) -> client.V1PodSpec:
     profile = settings.profile(spec.kind)
     volumes: list[Any] = [
@@ -211,7 +204,7 @@ def _pod(
         image=settings.image,
         image_pull_policy=settings.image_pull_policy,
         command=["actuary", "work", uri, "--in-pod"],
-        env=_environment(settings, profile, own=bool(own), trace=trace),
+        env=_environment(settings, profile, own=bool(own), trace=spec.trace),
         env_from=_environment_from(settings),
         resources=client.V1ResourceRequirements(**profile.resources) if profile.resources else None,
         security_context=client.V1SecurityContext(
@@ -254,7 +247,7 @@ def _environment(
     profile: cluster_settings.Profile,
     *,
     own: bool,
-    trace: str,
+    trace: Mapping[str, str],
 ) -> list[Any]:
     found: list[Any] = [
         client.V1EnvVar(
@@ -283,8 +276,7 @@ def _environment(
             client.V1EnvVar(name=f"ACTUARY_STORAGE_{key.upper()}_FILE", value=f"{CREDENTIALS_FOLDER}/{key}")
             for key in CREDENTIALS
         ]
-    if trace:
-        found.append(client.V1EnvVar(name="TRACEPARENT", value=trace))
+    found += [client.V1EnvVar(name=name, value=value) for name, value in tracing.environment(trace).items()]
     return [*found, *(dict(each) for each in profile.env)]
 
 

@@ -11,7 +11,7 @@ import contextlib
 import datetime
 import json
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import structlog
@@ -57,7 +57,6 @@ class KubernetesRunner:
         api: connected to its API server; closed with the runner.
         kinds: of the Jobs that it will be asked about; all where none are named. A pod changes eight times in
             its life, and each change is sent to, and parsed by, all who watch it.
-        trace: returns the W3C trace context that a Job's pods go on with; empty for none.
     """
 
     def __init__(
@@ -66,7 +65,6 @@ class KubernetesRunner:
         api: client.ApiClient,
         *,
         kinds: Collection[str] = (),
-        trace: Callable[[], str] = lambda: "",
     ) -> None:
         self._settings = settings
         self._api = api
@@ -77,7 +75,6 @@ class KubernetesRunner:
             if settings.credentials_seconds
             else None
         )
-        self._trace = trace
         self._view = view.View(api, settings.namespace, builder.selector(settings.instance, kinds))
         self._view.start()
         self._lock = threading.Lock()
@@ -96,7 +93,7 @@ class KubernetesRunner:
             errors.PreconditionError: the API server refuses: the Role, a quota, a policy; says what it said.
             errors.UnavailableError: it does not answer.
         """
-        job = builder.job_of(spec, uri, self._settings, trace=self._trace())
+        job = builder.job_of(spec, uri, self._settings)
         with _mapped(f"create the Job {job.metadata.name}"):
             try:
                 self._count("create")
