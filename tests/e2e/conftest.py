@@ -132,11 +132,9 @@ class Cluster:
     @contextlib.contextmanager
     def store_variables(self) -> Iterator[None]:
         """The environment of whoever opens the release's store from outside, with the keys of its Secret."""
-        (secret,) = (e for e in self.get("secrets") if e["metadata"]["name"] == "actuary-minio")
-        keys = {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
         with self.forward("actuary-minio", 9000) as address, pytest.MonkeyPatch.context() as patch:
             patch.setenv("ACTUARY_STORAGE_ENDPOINT", f"http://{address}")
-            for name, value in keys.items():
+            for name, value in store_keys(self).items():
                 patch.setenv(f"ACTUARY_STORAGE_{name.upper()}", value)
             yield
 
@@ -232,3 +230,9 @@ def digits(client) -> campaign_pb2.Campaign:
     ended = client.wait(created.name)
     assert campaign_pb2.Campaign.State.Name(ended.state) == "SUCCEEDED", ended.error.message
     return ended
+
+
+def store_keys(cluster: Cluster) -> dict[str, str]:
+    """`access_key` and `secret_key` of the trial store of a release called actuary."""
+    secrets = {each["metadata"]["name"]: each["data"] for each in cluster.get("secrets")}
+    return {name: base64.b64decode(value).decode() for name, value in secrets["actuary-minio"].items()}

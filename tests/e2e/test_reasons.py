@@ -1,4 +1,4 @@
-"""What keeps a Job from running is said in words a person understands, and the campaign goes on when it is mended.
+"""What keeps a Job from running is said in words a person understands; once mended, the campaign goes on.
 
 One release for all cases. Each creates a small campaign, takes away what its Jobs need, waits for the
 sentence, and gives it back. Campaigns that are mended run to their ends beside the next case.
@@ -6,10 +6,8 @@ sentence, and gives it back. Campaigns that are mended run to their ends beside 
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
-import threading
 
 import minio
 import minio.credentials
@@ -17,9 +15,9 @@ import pytest
 import yaml
 
 import actuary
-from actuary import client as client_module
 from actuary.campaign import samples
-from actuary.storage import artifacts
+from actuary.storage import artifacts, location
+from actuary.storage import settings as storage_settings
 from actuary.v1 import campaign_pb2
 from e2e import conftest
 
@@ -66,6 +64,7 @@ class Release:
         """Creates a small campaign; returns its name."""
         form = samples.campaign("synthetic")
         form["data"]["uri"] = "sample:synthetic?items=300"
+        form["sampling"] = {"pilot_items": 20, "audit_items": 20}
         return client.create({**form, **changes}, campaign_id=campaign_id).name
 
     def succeeds(self, client: actuary.Client, name: str) -> None:
@@ -86,16 +85,47 @@ class Release:
         """A quota of the namespace that allows no pod more than there are."""
         quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": name}}
         self.apply({**quota, "spec": {"hard": {"count/pods": "0"}}})
-        conftest.wait_for(
-            lambda: self.cluster.get("resourcequota", name)[0:0] or self._quota_used(name), "the quota", SOON
-        )
+        # one that counts nothing yet refuses with other words
+        conftest.wait_for(lambda: self._used(name), "the quota to count", SOON)
         try:
             yield
         finally:
             self.cluster.kubectl("delete", "resourcequota", name)
 
-    def _quota_used(self, name: str) -> str:
+    def evict(self, pod: str) -> None:
+        """Evicts a pod, as `kubectl drain` does."""
+        metadata = {"name": pod, "namespace": self.cluster.namespace}
+        form = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
+        path = f"/api/v1/namespaces/{self.cluster.namespace}/pods/{pod}/eviction"
+        self.cluster.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(form))
+
+    def _used(self, name: str) -> str:
         return self.cluster.kubectl("get", "resourcequota", name, "-o", "jsonpath={.status.used}")
+
+
+def sleeper(name: str, gpus: str) -> dict:
+    """A pod that holds GPUs and does nothing."""
+    container = {
+        "name": "main",
+        "image": IMAGE,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sleep", "3600"],
+        "resources": {"limits": {"cpu": "10m", "memory": "32Mi", GPU: gpus}},
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    spec = {
+        "automountServiceAccountToken": False,
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [container],
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
+def imports(limits: dict[str, str]) -> tuple[str, str]:
+    """Arguments of helm that give the Jobs which import other limits."""
+    requests = {"cpu": "50m", "memory": "40Mi"}
+    profile = {"resources": {"requests": requests, "limits": limits}, "scratch": "1Gi"}
+    return "--set-json", f"worker.profiles.import={json.dumps(profile)}"
 
 
 def state_of(campaign: campaign_pb2.Campaign) -> str:
@@ -119,15 +149,15 @@ def said(client: actuary.Client, name: str, *parts: str) -> str:
         raise AssertionError("\n".join([str(error), *last])) from None
 
 
-def goes_on(client: actuary.Client, name: str, stage: str) -> None:
-    """Waits until a stage has ended."""
+def goes_on(client: actuary.Client, name: str, job: str) -> None:
+    """Waits until a Job of a campaign has ended."""
 
     def look():
         campaign = client.get(name)
         assert state_of(campaign) in ("RUNNING", "SUCCEEDED"), campaign.error.message
-        return [each for each in campaign.stages if each.stage == stage and each.HasField("end_time")]
+        return [each for each in campaign.stages if each.job == job and each.HasField("end_time")]
 
-    conftest.wait_for(look, f"the stage {stage} of {name} to end")
+    conftest.wait_for(look, f"the Job {job} of {name} to end")
 
 
 @pytest.fixture(scope="module")
@@ -141,8 +171,210 @@ def release(tmp_path_factory):
         yield Release(cluster)
 
 
-@pytest.fixture(scope="module")
-def early(release):
-    """A client for the cases before the release is changed first."""
+@pytest.fixture
+def client(release):
+    """A client of the release as it is now."""
     with release.client() as found:
         yield found
+
+
+@pytest.fixture
+def minio_of(release):
+    """Address and keys of the release's store."""
+    with release.cluster.forward("actuary-minio", 9000) as address:
+        yield address, conftest.store_keys(release.cluster)
+
+
+@pytest.fixture
+def store(minio_of):
+    """The store of the release, from outside."""
+    address, keys = minio_of
+    options = storage_settings.StorageSettings(endpoint=f"http://{address}", **keys)
+    return location.open_store("s3://actuary/actuary", options)
+
+
+@pytest.fixture
+def bucket_quota(minio_of):
+    """Sets the quota of the bucket in bytes, 0 for none; there is none afterwards."""
+    address, keys = minio_of
+    provider = minio.credentials.StaticProvider(**keys)
+    admin = minio.MinioAdmin(endpoint=address, credentials=provider, secure=False)
+
+    def put(size: int) -> None:
+        admin.bucket_quota_set("actuary", size) if size else admin.bucket_quota_clear("actuary")
+
+    yield put
+    put(0)
+
+
+def test_a_quota_that_refuses_pods_is_named(release, client):
+    with release.pods_refused("team"):
+        name = release.create(client, "quota")
+        said(client, name, "no pod can be created: ", "exceeded quota: team", "count/pods")
+    goes_on(client, name, "import")
+    release.started.append(name)
+
+
+def test_a_full_store_fails_the_campaign_which_resumes_when_it_has_room(release, client, bucket_quota, store):
+    bucket_quota(4000)  # what describes a Job fits, what it makes does not
+    name = release.create(client, "full")
+
+    def failed():
+        campaign = client.get(name)
+        return campaign.error.message if state_of(campaign) == "FAILED" else None
+
+    message = conftest.wait_for(failed, "the campaign to fail", SOON)
+    assert "no room to write s3://actuary/actuary/" in message
+    assert "quota" in message
+    assert "then go on with `actuary resume`" in message
+    assert not artifacts.exists(store, "campaigns/full/importJobs/import/items")
+    bucket_quota(0)
+    client.resume(name)
+    goes_on(client, name, "import")
+    release.started.append(name)
+
+
+def test_a_job_without_its_credentials_says_so_and_gets_others_at_a_take_over(release):
+    with release.client() as client:
+        with release.pods_refused("hold"):
+            name = release.create(client, "keys")
+            said(client, name, "exceeded quota: hold")
+            (job,) = release.jobs("keys")
+            secret = f"{job['metadata']['name']}-store"
+            release.cluster.kubectl("delete", "secret", secret)
+        said(
+            client,
+            name,
+            "a volume cannot be mounted",
+            f'secret "{secret}" not found',
+            "kubectl rollout restart",
+        )
+    release.restart("campaign")
+    with release.client() as client:
+        goes_on(client, name, "import")
+    release.started.append(name)
+
+
+def test_gpus_that_others_hold_are_waited_for(release, client):
+    count = release.cluster.get("nodes")[0]["status"]["allocatable"][GPU]
+    release.apply(sleeper("holder", count))
+    running = ("wait", "pod/holder", "--for=condition=Ready", "--timeout=120s")
+    release.cluster.kubectl(*running)
+    name = release.create(client, "gpus")
+    said(client, name, "no node takes it: ", f"Insufficient {GPU}")
+    release.cluster.kubectl("delete", "pod", "holder", "--now")
+    goes_on(client, name, "annotate-w0")
+    release.started.append(name)
+
+
+def test_a_pod_that_is_evicted_does_not_count_as_a_failure(release, client):
+    model = samples.campaign("synthetic")["annotator"]["model"]
+    slow = {"model": {**model, "options": {"latency_ms": "3000"}}}
+    name = release.create(client, "evicted", annotator=slow, execution={"chunk_items": 5, "workers": 1})
+
+    def at_work():
+        done = {stage.job: stage.done_count for stage in client.get(name).stages}
+        return done.get("annotate-w0")
+
+    conftest.wait_for(at_work, "the first items of the pilot")
+    labels = "actuary.dev/kind=annotation,actuary.dev/campaign=evicted"
+    (pod,) = release.cluster.get("pods", "-l", labels)
+    release.evict(pod["metadata"]["name"])
+
+    def replaced():
+        names = {each["metadata"]["name"]: each for each in release.cluster.get("pods", "-l", labels)}
+        names.pop(pod["metadata"]["name"], None)
+        return list(names.values())
+
+    (after,) = conftest.wait_for(replaced, "another pod", SOON)
+    annotations = after["metadata"]["annotations"]
+    assert annotations["batch.kubernetes.io/job-index-failure-count"] == "0"
+    assert annotations["batch.kubernetes.io/job-index-ignored-failure-count"] == "1"
+    goes_on(client, name, "annotate-w0")
+    release.started.append(name)
+
+
+def test_wrong_keys_of_the_store_are_said_in_one_sentence(release):
+    release.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "wrong-keys"},
+            "stringData": {"access_key": "nobody", "secret_key": "nothing at all"},
+        }
+    )
+    given = {
+        "minio.enabled": "false",
+        "postgresql.enabled": "false",
+        "store.endpoint": "http://actuary-minio:9000",
+        "store.existingSecret": "wrong-keys",
+        "database.existingSecret": "actuary-postgresql",
+        **{f"services.{each}.replicas": "0" for each in conftest.SERVICES if each != "review"},
+    }
+    sets = [part for key, value in given.items() for part in ("--set", f"{key}={value}")]
+    values = ("-f", conftest.HERE / "values.yaml")
+    release.cluster.helm("install", "wrong", conftest.CHART, *values, *sets, "--no-hooks")
+    log = ("logs", "deployment/wrong-review", "--tail=20")
+    text = conftest.wait_for(
+        lambda: (said := release.cluster.kubectl(*log, check=False)) and "refuses" in said and said,
+        "the service to say something",
+        SOON,
+    )
+    (line,) = text.splitlines()
+    assert "http://actuary-minio:9000 refuses" in line
+    assert "Check the access and secret key" in line
+    (pod,) = release.cluster.get("pods", "-l", "app.kubernetes.io/instance=wrong")
+    assert not any(each["ready"] for each in pod["status"]["containerStatuses"])
+    release.cluster.helm("uninstall", "wrong", "--no-hooks")
+
+
+def test_every_campaign_that_was_mended_succeeds(release, client):
+    for name in release.started:
+        release.succeeds(client, name)
+
+
+def test_too_little_memory_is_told_with_the_limit_and_the_value_to_set(release):
+    release.upgrade(*imports({"memory": "40Mi"}))
+    with release.client() as client:
+        name = release.create(client, "memory")
+        said(
+            client,
+            name,
+            "index 0: out of memory: the worker took its limit of 40Mi",
+            "Raise worker.profiles.import.resources.limits.memory",
+        )
+        client.cancel(name)
+
+
+def test_more_gpus_than_there_are_is_told_the_same_way(release):
+    release.upgrade(*imports({"memory": "1500Mi", GPU: "9"}))
+    with release.client() as client:
+        name = release.create(client, "nine")
+        said(client, name, "no node takes it: ", f"Insufficient {GPU}")
+        client.cancel(name)
+
+
+def test_an_image_that_is_not_there_is_named_and_a_job_made_anew_has_the_right_one(release):
+    release.upgrade(*imports({"memory": "1500Mi", GPU: "0"}), "--set", "worker.image.tag=none")
+    with release.client() as client:
+        name = release.create(client, "image")
+        said(client, name, "the image ", ":none of container worker cannot be pulled")
+
+
+def test_a_queue_admits_suspended_jobs(release):
+    tag = conftest.worker_image().rpartition(":")[2]
+    release.upgrade("--set", f"worker.queue=labels,worker.image.tag={tag}")
+    release.cluster.kubectl("delete", "job", "-l", "actuary.dev/campaign=image")
+    with release.client() as client:
+        said(client, "image", "suspended until the queue labels admits it")
+
+        def admitted():
+            for job in release.jobs("image"):
+                if job["spec"].get("suspend"):
+                    patch = '{"spec": {"suspend": false}}'
+                    release.cluster.kubectl("patch", "job", job["metadata"]["name"], "-p", patch)
+            campaign = client.get("image")
+            assert state_of(campaign) != "FAILED", campaign.error.message
+            return state_of(campaign) == "SUCCEEDED"
+
+        conftest.wait_for(admitted, "the campaign to succeed")

@@ -69,12 +69,12 @@ def supervise(uri: str, work: Work, environment: Mapping[str, str] = os.environ)
             return protocol.EXIT_DRAINED
         attempt = first + restart
         _log.info("worker", resource=spec.name, index=index, attempt=attempt)
-        killed = _killed_for_memory()
+        killed = killed_for_memory()
         code = _forked(lambda attempt=attempt: work(index, attempt), child)  # type: ignore[misc]
         if code in _FINAL or stop.is_set():
             return code if code >= 0 else protocol.EXIT_DRAINED
         _log.warning("worker crashed", resource=spec.name, index=index, attempt=attempt, exit_code=code)
-        starved = code == -signal.SIGKILL and _killed_for_memory() > killed
+        starved = code == -signal.SIGKILL and killed_for_memory() > killed
         if not patience.crashed(evidence.look(spec, index)):
             break
         if starved and patience.in_a_row > 1:
@@ -128,7 +128,7 @@ def _name(number: int) -> str:
     )
 
 
-def _killed_for_memory(counters: Sequence[Path] = _OOM_COUNTERS) -> int:
+def killed_for_memory(counters: Sequence[Path] = _OOM_COUNTERS) -> int:
     """How many processes of this container the kernel killed for want of memory; 0 where it does not say."""
     for path in counters:
         with contextlib.suppress(OSError, ValueError):

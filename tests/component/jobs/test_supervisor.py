@@ -10,7 +10,9 @@ import sys
 
 import pytest
 
-from actuary.jobs import protocol
+from actuary import errors
+from actuary.jobs import protocol, supervisor, worker
+from actuary.storage import objects
 
 
 @pytest.fixture
@@ -96,3 +98,25 @@ def test_the_next_pod_of_an_index_goes_on_as_a_later_attempt(bench, pod, undistu
     assert pod(spec, ACTUARY_POD_DISRUPTIONS="1").wait() == protocol.EXIT_DONE
     assert [row["item_id"] for row in bench.table(spec)] == [row["item_id"] for row in undisturbed]
     assert bench.calls_made == len(bench.ids)
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"), [(None, protocol.EXIT_PERMANENT), (objects.CREDENTIALS_ENDED, 1)]
+)
+def test_who_may_get_other_credentials_is_tried_again(capsys, reason, code):
+    assert worker.failed(errors.RefusedError("refused", reason=reason)) == code
+    assert json.loads(capsys.readouterr().err)["message"] == "refused"
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("low 0\nhigh 0\nmax 7\noom 3\noom_kill 2\noom_group_kill 1\n", 2),  # cgroup v2: memory.events
+        ("oom_kill_disable 0\nunder_oom 0\noom_kill 4\n", 4),  # v1: memory.oom_control
+        ("oom_kill_disable 0\nunder_oom 0\n", 0),  # an old kernel
+    ],
+)
+def test_whom_the_kernel_killed_for_memory_is_read_from_its_counters(tmp_path, text, count):
+    (tmp_path / "counter").write_text(text)
+    paths = (tmp_path / "missing", tmp_path / "counter")
+    assert supervisor.killed_for_memory(paths) == count

@@ -9,7 +9,7 @@ import uuid
 import pytest
 
 from actuary import errors
-from actuary.storage import credentials, minio_store
+from actuary.storage import credentials, minio_store, objects
 from contract.storage.conftest import minio_settings
 
 pytestmark = pytest.mark.real
@@ -118,11 +118,17 @@ def test_credentials_that_are_replaced_are_taken_up_by_who_works_with_them(worke
         worker.get(f"{PARENT}a")
 
 
-def test_credentials_that_are_no_longer_good_are_said(worker, issue, files):
+@pytest.mark.parametrize(
+    "wrong", [{"session_token": "x.y.z"}, {"access_key": "nobody"}, {"secret_key": "nothing at all"}]
+)
+def test_credentials_that_are_no_longer_good_are_said_and_may_be_replaced(worker, issue, files, wrong):
     issued = issue()
-    files(dataclasses.replace(issued, session_token="x.y.z"))
-    with pytest.raises(errors.RefusedError, match="Check the access"):
+    files(dataclasses.replace(issued, **wrong))
+    with pytest.raises(errors.RefusedError, match="renews them") as caught:
         worker.get(f"{PARENT}a")
+    assert caught.value.reason == objects.CREDENTIALS_ENDED
+    files(issued)
+    assert worker.get(f"{PARENT}a") == b"there"
 
 
 def test_credentials_live_as_long_as_was_asked(issue):

@@ -30,6 +30,8 @@ WATCH_SECONDS = 120
 CUT_OFF_SECONDS = 30.0
 """A view that could not list or watch for so long is not trusted."""
 _LONGEST_PAUSE = 10.0
+_MOUNTS_TRIED = 3
+"""So often a volume must have been missed: the Secret of a Job comes a moment later than its pods may."""
 _log = structlog.get_logger("actuary.kubernetes")
 
 Form = Mapping[str, Any]
@@ -162,7 +164,7 @@ class View:
             # an event lives for an hour, and so long is remembered what other pods of the namespace miss
             if gone:
                 self._unmounted.pop(name, None)
-            else:
+            elif form.get("count", 1) >= _MOUNTS_TRIED:
                 self._unmounted[name] = form.get("message", "")
             self._lock.notify_all()
 
