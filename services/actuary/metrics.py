@@ -318,7 +318,7 @@ LEADER = Gauge(
     "sampler, review, trainer.",
     ("loop",),
 )
-VERBS = ("list", "watch", "create", "get", "patch", "delete")
+VERBS = ("list", "watch", "create", "get", "update", "delete")
 KUBERNETES_CALLS = Counter(
     "actuary_kubernetes_calls",
     f"Calls of this process to the Kubernetes API server. verb: {', '.join(VERBS)}.",

@@ -67,7 +67,7 @@ def test_only_services_that_run_jobs_may_and_no_more_than_that():
         assert allowed == {
             *(("jobs", verb) for verb in ("create", "get", "list", "watch", "delete")),
             *((kind, verb) for kind in ("pods", "events") for verb in ("list", "watch")),
-            *(("secrets", verb) for verb in ("create", "patch")),
+            *(("secrets", verb) for verb in ("create", "update")),
         }
     shared = objects("--set", "store.jobCredentials.enabled=false")["Role", "label-critic"]["rules"]
     assert "secrets" not in [resource for rule in shared for resource in rule["resources"]]

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 
+import pydantic
 import pytest
 from kubernetes import client
 
@@ -25,7 +26,8 @@ SPEC = protocol.JobSpec(
 
 def built(spec=SPEC, **wanted):
     """The Job as the API server would get it."""
-    made = settings.KubernetesSettings(namespace="ns", image="localhost/actuary:1", **wanted)
+    given = {"namespace": "ns", "image": "localhost/actuary:1", "credentials_seconds": 0, **wanted}
+    made = settings.KubernetesSettings(**given)
     job = builder.job_of(spec, spec.uri, made)
     return client.ApiClient().sanitize_for_serialization(job)
 
@@ -150,10 +152,21 @@ class TestBuilder:
         assert env["TRACEPARENT"] == "00-abc-def-01"
         assert json.loads(job["metadata"]["annotations"][builder.ACCESS]) == {
             "store": "s3://bucket/actuary",
-            "reads": ["campaigns/c1/jobs/annotationJobs-annotate-w0/"],
+            "reads": ["campaigns/c1/jobs/annotationJobs-annotate-w0/job.json"],
+            "lists": [],
             "writes": ["campaigns/c1/annotationJobs/annotate-w0/"],
             "files": [],
         }
+
+    def test_a_store_that_is_no_server_gives_no_credentials(self):
+        job = built(dataclasses.replace(SPEC, store_uri="file:///data"), credentials_seconds=3600)
+        assert [volume["name"] for volume in job["spec"]["template"]["spec"]["volumes"]] == ["scratch"]
+        assert builder.ACCESS not in job["metadata"]["annotations"]
+
+    @pytest.mark.parametrize(("seconds", "said"), [(60, "at least 3600"), (604_801, "604800"), (-1, "0")])
+    def test_a_life_that_no_store_gives_is_refused(self, seconds, said):
+        with pytest.raises(pydantic.ValidationError, match=said):
+            settings.KubernetesSettings(credentials_seconds=seconds)
 
     def test_without_credentials_of_its_own_a_pod_gets_those_of_the_cluster(self):
         (container,) = built(secret="store", config_map="workers")["spec"]["template"]["spec"]["containers"]

@@ -32,6 +32,10 @@ NAME = "actuary.dev/name"
 """Annotation: resource name of the Job."""
 ACCESS = "actuary.dev/store-access"
 """Annotation: what of the store its pods may reach, as JSON."""
+SECRET_TYPE = "actuary.dev/store-credentials"
+"""Type of the Secrets with credentials. The API server lets nobody change a type, so that it refuses to
+replace a Secret that is not ours, which we could not read."""
+_BUCKET = "s3://"
 QUEUE, PRIORITY = "kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class"
 INSTANCE = "app.kubernetes.io/instance"
 PODS_BACKOFF_LIMIT = 6
@@ -92,7 +96,7 @@ def secret(name: str, job: Mapping[str, Any], issued: credentials.Issued) -> dic
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "type": "Opaque",
+        "type": SECRET_TYPE,
         "metadata": {
             "name": name,
             "labels": {key: metadata["labels"][key] for key in (MANAGED_BY, INSTANCE, KIND, CAMPAIGN)},
@@ -124,7 +128,7 @@ def job_of(spec: protocol.JobSpec, uri: str, settings: cluster_settings.Kubernet
     if settings.queue and settings.priority:
         queue[PRIORITY] = settings.priority
     name = name_of(spec.name, settings.instance)
-    own = secret_of(name) if settings.credentials_seconds else ""
+    own = secret_of(name) if settings.credentials_seconds and spec.store_uri.startswith(_BUCKET) else ""
     annotations = {NAME: spec.name}
     if own:
         reached = dataclasses.asdict(access.access_of(spec))

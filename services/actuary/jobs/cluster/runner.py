@@ -8,6 +8,7 @@ a view that is kept by watching; the API server hears of it only when something 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import json
 import threading
@@ -86,12 +87,17 @@ class KubernetesRunner:
         return self._view.calls + self._writes
 
     def launch(self, spec: protocol.JobSpec, uri: str) -> None:
-        """Creates the Job; one of ours with that name is left alone.
+        """Creates the Job, and then its credentials; one of ours with that name is left alone.
+
+        In between its pods wait for the Secret that they mount. A runner that dies there leaves the rest to
+        whoever asks for the Job's status next.
 
         Raises:
             errors.AlreadyExistsError: something that is not ours has the name.
             errors.PreconditionError: the API server refuses: the Role, a quota, a policy; says what it said.
-            errors.UnavailableError: it does not answer.
+                Or the store gives no credentials.
+            errors.RefusedError: the Job asks for what its kind may not reach in the store.
+            errors.UnavailableError: one of them does not answer.
         """
         job = builder.job_of(spec, uri, self._settings)
         with _mapped(f"create the Job {job.metadata.name}"):
@@ -106,8 +112,8 @@ class KubernetesRunner:
                     raise
                 there = self._ours(job.metadata.name, spec.name)
         self._view.put(there)
-        if self._grants is not None:
-            self._grants.ensure(there)
+        if self._grants is not None and not _over(there):
+            self._grants.give(there)
 
     def _ours(self, name: str, resource: str) -> view.Form:
         self._count("get")
@@ -122,10 +128,9 @@ class KubernetesRunner:
         return there
 
     def _write_secret(self, name: str, form: dict[str, Any]) -> None:
-        namespace, options = (
-            self._settings.namespace,
-            {"_preload_content": False, "_request_timeout": _CALL_TIMEOUT},
-        )
+        """Creates a Secret, or replaces ours of that name, whoever wrote it and whatever is in it."""
+        namespace = self._settings.namespace
+        options = {"_preload_content": False, "_request_timeout": _CALL_TIMEOUT}
         with _mapped(f"write the Secret {name}"):
             try:
                 self._count("create")
@@ -133,11 +138,26 @@ class KubernetesRunner:
             except client.ApiException as error:
                 if error.status != 409:
                     raise
-                self._count("patch")
-                _form(self._core.patch_namespaced_secret(name, namespace, form, **options))
+                self._replace_secret(name, form, options)
+
+    def _replace_secret(self, name: str, form: dict[str, Any], options: dict[str, Any]) -> None:
+        namespace = self._settings.namespace
+        try:
+            self._count("update")
+            _form(self._core.replace_namespaced_secret(name, namespace, form, **options))
+        except client.ApiException as error:
+            if error.status == 422:
+                raise errors.AlreadyExistsError(
+                    f"the Secret {name} in namespace {namespace} is not of type {builder.SECRET_TYPE}, so it "
+                    f"is not ours: delete it. The API server says: {_message(error)}"
+                ) from error
+            if error.status in (404, 409):  # it went with a Job of that name that was there before
+                message = f"the Secret {name} in namespace {namespace} changed meanwhile: {_message(error)}"
+                raise errors.UnavailableError(message, reason="KUBERNETES_UNAVAILABLE") from error
+            raise
 
     def status(self, name: str) -> protocol.RunStatus | None:
-        """What became of a Job; None when there is none.
+        """What became of a Job; None when there is none. Its credentials are renewed here when that is due.
 
         Raises:
             errors.UnavailableError: the API server has not answered for a while: nobody knows.
@@ -146,15 +166,13 @@ class KubernetesRunner:
         job = self._view.job(builder.name_of(name, self._settings.instance))
         if job is None:
             return None
-        if (
-            self._grants is not None
-            and builder.ACCESS in job["metadata"].get("annotations", {})
-            and not _over(job)
-        ):
-            self._grants.ensure(job)
-        return status_of(
+        problem = ""
+        if self._grants is not None and not _over(job) and not job["metadata"].get("deletionTimestamp"):
+            problem = self._grants.renew(job)
+        status = status_of(
             job, self._view.pods(job["metadata"]["name"]), self._view.refused(job["metadata"]["name"])
         )
+        return dataclasses.replace(status, waiting=problem) if problem else status
 
     def cancel(self, name: str) -> None:
         """Deletes a Job that has not ended, its pods first; they get SIGTERM, and their grace."""

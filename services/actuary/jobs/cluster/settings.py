@@ -12,6 +12,8 @@ from typing import Any
 import pydantic
 import pydantic_settings
 
+from actuary.storage import credentials
+
 DEFAULT_KIND = "default"
 """Key of what holds for kinds of Jobs that are not named."""
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -73,9 +75,10 @@ class KubernetesSettings(pydantic_settings.BaseSettings):
     """Name of a ConfigMap whose keys become variables of the workers: store, logs and so on."""
     secret: str = ""
     """Name of a Secret with `access_key` and `secret_key` of the store, where Jobs have none of their own."""
-    credentials_seconds: int = pydantic.Field(default=0, ge=0, le=604_800)
-    """Life of the credentials for the store that each Job gets for itself, an hour at least; 0: all use
-    `secret`."""
+    credentials_seconds: int = pydantic.Field(default=43_200, ge=0, le=credentials.LONGEST_SECONDS)
+    """Life of the credentials for the store that each Job gets for itself, in [3600, 604,800] seconds; they
+    are renewed before half of it is over. 0: Jobs use `secret`, as with a store without STS; a Job that has
+    credentials of its own then keeps them until they end."""
     profiles: Mapping[str, Profile] = {}
     """Pods by kind of Job (`annotation`, `critique`, `train`, …); `default` is for those not named."""
     ttl_seconds: int = pydantic.Field(default=86_400, ge=60)
@@ -97,6 +100,13 @@ class KubernetesSettings(pydantic_settings.BaseSettings):
     """Further annotations of the pods."""
     run_as_user: int = pydantic.Field(default=65532, ge=1)
     """User and group of the workers."""
+
+    @pydantic.field_validator("credentials_seconds")
+    @classmethod
+    def _long_enough(cls, seconds: int) -> int:
+        if 0 < seconds < credentials.SHORTEST_SECONDS:
+            raise ValueError(f"expected 0 or at least {credentials.SHORTEST_SECONDS} seconds; got {seconds}")
+        return seconds
 
     def profile(self, kind: str) -> Profile:
         """What the pods of a kind of Job look like."""
