@@ -49,8 +49,8 @@ _REFUSED = (
     *("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidTokenId"),
     *("InvalidToken", "AuthorizationHeaderMalformed", "AllAccessDisabled", "AccountProblem"),
 )
-_ENDED = ("ExpiredToken", "InvalidTokenId", "InvalidToken", "InvalidAccessKeyId", "SignatureDoesNotMatch")
-"""What a server says of temporary credentials that it does not know any more."""
+_ENDED = ("ExpiredToken", "InvalidAccessKeyId", "InvalidTokenId", "InvalidToken", "SignatureDoesNotMatch")
+"""What a server says of temporary credentials that are over; MinIO forgets the key."""
 _FULL = (
     *("XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded", "InsufficientCapacity"),
     *("XMinioInsufficientCapacity",),
@@ -312,12 +312,17 @@ class MinioStore:
     def _retried(self, once: Callable[[], T]) -> T:
         options = self._options
         return tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_may_pass),
+            retry=tenacity.retry_if_exception(lambda error: _may_pass(error) or self._ended(error)),
             stop=tenacity.stop_after_attempt(options.retry_attempts)
             | tenacity.stop_after_delay(options.retry_seconds),
             wait=tenacity.wait_random_exponential(multiplier=0.1, max=options.retry_longest_wait_seconds),
             reraise=True,
         )(once)
+
+    def _ended(self, error: BaseException) -> bool:
+        """Whether credentials are over that somebody replaces: each try looks at their files again."""
+        replaced = self._options.session_token_file is not None
+        return replaced and isinstance(error, minio.error.S3Error) and _said(error)[0] in _ENDED
 
     def _make_bucket(self) -> None:
         try:
@@ -345,17 +350,19 @@ class MinioStore:
                 "allow ACTUARY_STORAGE_CREATE_BUCKET",
                 metadata=metadata,
             )
-        if error.code in _ENDED and self._options.credentials()[2]:
-            return errors.RefusedError(
-                f"{where}: {self._options.endpoint} refuses the credentials of this Job ({error.code}): "
-                "they have ended, or somebody changed them. The service that runs the Job renews them: see "
-                "whether it runs, or start it again (kubectl rollout restart).",
-                reason=objects.CREDENTIALS_ENDED,
+        if self._ended(error):
+            return errors.UnavailableError(
+                f"{where}: {self._options.endpoint} no longer takes the temporary credentials of this "
+                f"process ({': '.join(_said(error))}), and {self._options.session_token_file} had no better "
+                f"ones in tries for up to {self._options.retry_seconds:g} s. The service that runs this Job "
+                "renews them: see whether it runs and what it logs about credentials, or start it again (kubectl "
+                "rollout restart); finished work is kept.",
+                reason="CREDENTIALS_ENDED",
                 metadata=metadata,
             )
         if error.code in _REFUSED:
             return errors.RefusedError(
-                f"{where}: {self._options.endpoint} refuses ({error.code}: {error.message}). Check the "
+                f"{where}: {self._options.endpoint} refuses ({': '.join(_said(error))}). Check the "
                 "access and secret key and what they may do.",
                 metadata=metadata,
             )
@@ -421,6 +428,13 @@ def _may_pass(error: BaseException) -> bool:
             and status != HTTPStatus.NOT_IMPLEMENTED
         )
     return isinstance(error, minio.error.MinioException | urllib3.exceptions.HTTPError)
+
+
+def _said(error: minio.error.S3Error) -> tuple[str, str]:
+    """Code and message; an answer to HEAD has no body, and MinIO says them in headers."""
+    headers = getattr(error.response, "headers", None) or {}
+    code, message = headers.get("x-minio-error-code"), headers.get("x-minio-error-desc")
+    return code or str(error.code), (message or str(error.message)).strip('"')
 
 
 def _answered(response: urllib3.BaseHTTPResponse) -> minio.error.MinioException:
