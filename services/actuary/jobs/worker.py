@@ -210,8 +210,6 @@ def main(
 def failed(error: errors.ActuaryError) -> int:
     """Says why the process ends, for its runner to read; returns the exit code."""
     say_last(error.code, error.reason, error.message, error.metadata)
-    if error.reason == objects.CREDENTIALS_ENDED:  # the next pod may have been given others
-        return 1
     return protocol.EXIT_PERMANENT if isinstance(error, _PERMANENT) else 1
 
 

@@ -355,8 +355,8 @@ class MinioStore:
                 f"{where}: {self._options.endpoint} no longer takes the temporary credentials of this "
                 f"process ({': '.join(_said(error))}), and {self._options.session_token_file} had no better "
                 f"ones in tries for up to {self._options.retry_seconds:g} s. The service that runs this Job "
-                "renews them: see whether it runs and what it logs about credentials, or start it again (kubectl "
-                "rollout restart); finished work is kept.",
+                "renews them: see whether it runs and what it logs about credentials, or start it again "
+                "(kubectl rollout restart); finished work is kept.",
                 reason="CREDENTIALS_ENDED",
                 metadata=metadata,
             )

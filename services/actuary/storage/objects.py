@@ -26,8 +26,6 @@ KEY_BYTES = 1000
 """Longest key in UTF-8 bytes; S3 takes 1,024 with the prefix of the store."""
 SEGMENT_BYTES = 200
 """Longest part between two slashes, with each `%` counted as three: file systems take 255."""
-CREDENTIALS_ENDED = "CREDENTIALS_ENDED"
-"""Reason of the error of a store that does not know temporary credentials any more: others may come."""
 BLOCK_BYTES = 1 << 20
 """How much a stream reads or writes at a time."""
 

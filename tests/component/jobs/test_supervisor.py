@@ -10,9 +10,7 @@ import sys
 
 import pytest
 
-from actuary import errors
-from actuary.jobs import protocol, supervisor, worker
-from actuary.storage import objects
+from actuary.jobs import protocol, supervisor
 
 
 @pytest.fixture
@@ -98,14 +96,6 @@ def test_the_next_pod_of_an_index_goes_on_as_a_later_attempt(bench, pod, undistu
     assert pod(spec, ACTUARY_POD_DISRUPTIONS="1").wait() == protocol.EXIT_DONE
     assert [row["item_id"] for row in bench.table(spec)] == [row["item_id"] for row in undisturbed]
     assert bench.calls_made == len(bench.ids)
-
-
-@pytest.mark.parametrize(
-    ("reason", "code"), [(None, protocol.EXIT_PERMANENT), (objects.CREDENTIALS_ENDED, 1)]
-)
-def test_who_may_get_other_credentials_is_tried_again(capsys, reason, code):
-    assert worker.failed(errors.RefusedError("refused", reason=reason)) == code
-    assert json.loads(capsys.readouterr().err)["message"] == "refused"
 
 
 @pytest.mark.parametrize(
