@@ -139,11 +139,8 @@ THROUGHPUT = grafana.Board("throughput", "Actuary / Throughput",
         "What one process does, the mean of the time shown. Less than in another range with fewer workers "
         "means that they share a limit."),
     Panel("Items done again",
-        {
-            "{{stage}}": "clamp_min(sum by (stage) (increase(actuary_items_asked_total[$__range])) - "
-            f"{_DONE_HERE}, 0)"
-        },
-        "short",
+        {"{{stage}}": "clamp_min(sum by (stage) (increase(actuary_items_asked_total[$__range])) - "
+         f"{_DONE_HERE}, 0)"}, "short",
         "Items given to models beyond those done, within the time shown: lost when a process died, or in "
         "work now. Many: take smaller chunks (execution.chunk_items), and look at restarts on the board "
         "Platform."),

@@ -24,6 +24,7 @@ QUIET = {
     "Waiting Jobs": "local processes find a place at once",
     "Calls that failed": "none does",
     "Restarts": "no worker dies",
+    "Items done again": "no worker dies",
     "Calls to the API server": "Jobs are local processes",
     "Watchers": "nobody watches",
     "Items left": "a Job may be done between two scrapes",
