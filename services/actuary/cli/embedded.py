@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import structlog
 import tenacity
 
 from actuary import __version__, errors, exposition, metrics
@@ -29,6 +30,7 @@ from actuary.rpc import server as rpc_server
 from actuary.state import campaigns, clock, database, figures, jobs, leases, overview, purse
 from actuary.storage import location, objects
 
+_log = structlog.get_logger("actuary.process")
 _PROBE = "campaigns"
 """A key that is asked for before anything is served: a store that does not answer is said at once."""
 
@@ -130,7 +132,9 @@ def serving(
     process = _Process(options, services)
     with contextlib.ExitStack() as stack:
         stack.callback(process.db.close)
-        process.patience(process.db.migrate)
+        schema = process.patience(process.db.migrate)
+        if schema.newer:
+            _log.warning("older than the database's schema", schema=schema.revision, known=schema.known)
         process.patience(process.store.stat, _PROBE)
         server = rpc_server.Server(_registrations(process))
         process.address = server.start(address)

@@ -18,7 +18,7 @@ import contextlib
 import pathlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 import tenacity
@@ -26,6 +26,9 @@ from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 
 from actuary import errors
+
+if TYPE_CHECKING:
+    from actuary.state import migrations
 
 T = TypeVar("T")
 
@@ -93,14 +96,20 @@ class Database:
         """`sqlite` or `postgresql`."""
         return self._engine.dialect.name
 
-    def migrate(self) -> None:
-        """Brings the schema to this version of the package; several processes may do so at once."""
+    def migrate(self) -> migrations.Schema:
+        """Brings the schema to this version of the package; several processes may do so at once.
+
+        A schema of a newer version stays as it is where this one can work with it.
+
+        Raises:
+            PreconditionError: It cannot; nothing was changed.
+        """
         from actuary.state import migrations  # Alembic takes 0.2 s to import, and only servers migrate
 
         with self.begin() as connection:
             if self.dialect == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(migrations.LOCK)))
-            migrations.upgrade(connection)
+            return migrations.upgrade(connection)
 
     @contextlib.contextmanager
     def begin(self) -> Iterator[sa.Connection]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sqlite3
 import urllib.request
 
 import prometheus_client.parser
@@ -100,3 +101,26 @@ def _served(shell, data):
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
+
+
+def test_migrate_leaves_a_newer_schema_alone_and_says_whether_it_can_work_with_it(shell, monkeypatch):
+    url = f"sqlite:///{shell.folder}/state.db"
+    monkeypatch.setitem(newcomer.ENVIRONMENT, "ACTUARY_DATABASE_URL", url)
+    assert "the database is up to date (0" in shell("migrate").stderr
+    _set_revision(shell, "9999")
+    assert "(9999; this one knows 0" in shell("migrate").stderr
+    _set_revision(shell, "9999_from_9998")
+    said = shell("migrate", code=1).stderr
+    assert "needs one that knows 9998 at least" in said
+    assert len(said.splitlines()) == 1
+
+
+def test_an_older_server_serves_on_a_newer_schema_that_only_added(shell):
+    shell("list")
+    _set_revision(shell, "9999", "actuary-data/actuary.db")
+    assert "no campaign yet" in shell("list").stderr
+
+
+def _set_revision(shell, revision, file="state.db"):
+    with contextlib.closing(sqlite3.connect(shell.folder / file)) as connection, connection:
+        connection.execute("update alembic_version set version_num = ?", (revision,))

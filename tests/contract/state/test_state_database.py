@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 from alembic import autogenerate
 from alembic.runtime import migration
+from alembic.script import ScriptDirectory
 
 from actuary import errors
 from actuary.state import campaigns, database, migrations, tables
@@ -31,11 +32,35 @@ def test_several_processes_may_migrate_at_once(url, python):
         assert process.returncode == 0, said.decode()
 
 
-def test_a_database_of_a_newer_version_is_refused_with_the_reason(db):
+def test_an_older_version_works_on_the_schema_of_a_newer_one_that_only_added(db, clock):
     with db.begin() as connection:
-        connection.execute(sa.text("update alembic_version set version_num = '9999'"))
-    with pytest.raises(errors.PreconditionError, match="newer version"):
+        for change in (
+            "alter table campaigns add column colour text",
+            "alter table campaigns add column size integer not null default 7",
+            "create table palettes (name text primary key)",
+            "update alembic_version set version_num = '9999'",
+        ):
+            connection.execute(sa.text(change))
+    schema = db.migrate()
+    assert (schema.newer, schema.revision) == (True, "9999")
+    table = campaigns.Campaigns(db, clock)
+    table.create(campaigns.CampaignRecord(name="campaigns/c", spec={"seed": 1}, spec_digest="d"))
+    assert [each.spec for each in table.list()[0]] == [{"seed": 1}]
+    with db.read() as connection:
+        assert connection.execute(sa.text("select version_num from alembic_version")).scalar() == "9999"
+        assert connection.execute(sa.text("select size from campaigns")).scalar() == 7
+
+
+def test_a_newer_schema_that_wants_newer_code_is_refused_and_left_alone(db):
+    with db.begin() as connection:
+        connection.execute(sa.text("update alembic_version set version_num = '9999_from_9998'"))
+    with pytest.raises(errors.PreconditionError, match="needs one that knows 9998 at least"):
         db.migrate()
+    with db.read() as connection:
+        assert (
+            connection.execute(sa.text("select version_num from alembic_version")).scalar()
+            == "9999_from_9998"
+        )
 
 
 def test_a_database_without_tables_says_what_to_do(url):
@@ -93,8 +118,6 @@ def test_a_time_without_zone_is_refused(db):
 
 
 def test_the_head_revision_is_one_line_of_descent():
-    from alembic.script import ScriptDirectory
-
     assert len(ScriptDirectory.from_config(migrations.configuration()).get_heads()) == 1
 
 

@@ -67,10 +67,14 @@ def migrate() -> None:
         raise errors.InvalidInputError("ACTUARY_DATABASE_URL is not set: expected the database to migrate")
     opened = database.Database.open(process.database_url)
     try:
-        opened.migrate()
+        schema = opened.migrate()
     finally:
         opened.close()
-    typer.echo("the database is up to date", err=True)
+    if schema.newer:
+        said = f"a newer version has migrated the database ({schema.revision}; this one knows {schema.known})"
+        typer.echo(f"{said}: nothing was changed, and this version can work with it", err=True)
+    else:
+        typer.echo(f"the database is up to date ({schema.revision})", err=True)
 
 
 def gc(data: Path, store: str, *, dry_run: bool, older_than_hours: float) -> None:
