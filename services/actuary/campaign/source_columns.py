@@ -129,6 +129,10 @@ def cast(
 
 def read_images(source: Named, paths: pa.Array, first: int, found: findings.Findings) -> pa.Array:
     """The bytes of images by their paths, which must lie beside the source's file."""
+    if "://" in source.name:
+        wanted = "expected bytes: of a data set in a bucket, put the images into a Parquet column"
+        found.add("unreadable images", source.where(first, ""), f"{wanted}; got paths")
+        return pa.nulls(len(paths), pa.binary())
     base = Path(source.name).resolve().parent
     images: list[bytes | None] = []
     for i, value in enumerate(paths.to_pylist()):

@@ -26,6 +26,7 @@ from actuary.campaign import findings, source_columns
 from actuary.storage import csv_rows
 
 BATCH_ROWS = 65_536
+_ELSEWHERE = "It is read where the import runs: for a cluster put a file into a bucket (s3://bucket/key)"
 IMAGE_BATCH_BYTES = 32 << 20
 """Batches with images are cut at about this size."""
 _SAMPLE_BYTES = 1 << 20
@@ -92,13 +93,14 @@ class Source(Protocol):
         ...
 
 
-def open_source(uri: str, columns: Columns, *, form: str = "") -> Source:
+def open_source(uri: str, columns: Columns, *, form: str = "", shown: str = "") -> Source:
     """Opens a file or a folder.
 
     Args:
         uri: path or file:// URI.
         columns: what its columns are called.
         form: `csv`, `jsonl`, `parquet` or `images`; by default what the ending says.
+        shown: what messages call it; its path by default.
 
     Raises:
         InvalidInputError: nothing there, or the format is unknown.
@@ -109,19 +111,21 @@ def open_source(uri: str, columns: Columns, *, form: str = "") -> Source:
         if endings and endings[-1] in (".gz", ".bz2", ".zst"):
             endings.pop()
         form = "images" if path.is_dir() else FORMATS.get(endings[-1] if endings else "", "")
-    makers: dict[str, Callable[[Path, Columns], Source]] = {
+    makers: dict[str, Callable[[Path, Columns, str], Source]] = {
         "csv": Csv,
         "jsonl": JsonLines,
         "parquet": Parquet,
-        "images": ImageFolder,
     }
+    if form == "images":
+        if not path.is_dir():
+            raise _bad("data.uri", f"expected a folder of images; {shown or path} is none. {_ELSEWHERE}")
+        return ImageFolder(path, columns)
     if form not in makers:
-        raise _bad("data.format", f"expected one of {', '.join(makers)}; cannot tell from {uri!r}")
-    if form == "images" and not path.is_dir():
-        raise _bad("data.uri", f"expected a folder of images; {path} is none")
-    if form != "images" and not path.is_file():
-        raise _bad("data.uri", f"expected a {form} file; there is none at {path}")
-    return makers[form](path, columns)
+        expected = ", ".join([*makers, "images"])
+        raise _bad("data.format", f"expected one of {expected}; cannot tell from {shown or repr(uri)}")
+    if not path.is_file():
+        raise _bad("data.uri", f"expected a {form} file; there is none at {path}. {_ELSEWHERE}")
+    return makers[form](path, columns, shown)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -130,6 +134,8 @@ class Csv:
 
     path: Path
     columns: Columns
+    shown: str = ""
+    """What messages call it, where it is not the path."""
     kind = "csv"
     _malformed: list[int] = dataclasses.field(default_factory=list, compare=False)
     """Rows that the parser passed over, ascending; the numbers of those behind them move by them."""
@@ -137,7 +143,7 @@ class Csv:
     @property
     def name(self) -> str:
         """The path."""
-        return str(self.path)
+        return self.shown or str(self.path)
 
     def size(self) -> Size:
         """Rows guessed from the length of the first lines."""
@@ -145,7 +151,7 @@ class Csv:
 
     def where(self, row: int, item_id: str) -> str:
         """File and data row."""
-        return f"{self.path}, row {csv_rows.number_of(row, self._malformed)}"
+        return f"{self.name}, row {csv_rows.number_of(row, self._malformed)}"
 
     def batches(self, found: findings.Findings) -> Iterator[Batch]:
         """Blocks of about 4 MB; quoted line breaks are allowed."""
@@ -153,7 +159,7 @@ class Csv:
 
         def bad_row(row: int, description: str) -> None:
             self._malformed.append(row)
-            found.add("rows with another number of columns", f"{self.path}, row {row}", description)
+            found.add("rows with another number of columns", f"{self.name}, row {row}", description)
 
         try:
             with _stream(self.path) as stream:
@@ -166,7 +172,7 @@ class Csv:
                 reader = csv_rows.read(stream, header, delimiter=delimiter, wanted=wanted, bad_row=bad_row)
                 yield from _numbered(self, reader, names, found)
         except csv_rows.UnreadableError as error:
-            where = f"{self.path}, row {error.row}" if error.row else self.name
+            where = f"{self.name}, row {error.row}" if error.row else self.name
             found.add("unreadable files", where, error.description)
         except OSError as error:
             found.add("unreadable files", self.name, _broken(self.path, error))
@@ -178,6 +184,8 @@ class JsonLines:
 
     path: Path
     columns: Columns
+    shown: str = ""
+    """What messages call it, where it is not the path."""
     kind = "jsonl"
     _malformed: list[int] = dataclasses.field(default_factory=list, compare=False)
     """Rows that are no JSON object, ascending; they are passed over."""
@@ -185,7 +193,7 @@ class JsonLines:
     @property
     def name(self) -> str:
         """The path."""
-        return str(self.path)
+        return self.shown or str(self.path)
 
     def size(self) -> Size:
         """Rows guessed from the length of the first lines."""
@@ -193,7 +201,7 @@ class JsonLines:
 
     def where(self, row: int, item_id: str) -> str:
         """File and row, blank lines not counted."""
-        return f"{self.path}, row {csv_rows.number_of(row, self._malformed)}"
+        return f"{self.name}, row {csv_rows.number_of(row, self._malformed)}"
 
     def batches(self, found: findings.Findings) -> Iterator[Batch]:
         """Lines parsed one by one: a bad one is named, and costs no other."""
@@ -238,7 +246,7 @@ class JsonLines:
             problem = str(error)
         if problem:
             self._malformed.append(number)
-            where = f"{self.path}, row {number}"
+            where = f"{self.name}, row {number}"
             found.add("rows that are no JSON", where, f"expected a JSON object; {problem}")
             return None
         parsed: dict[str, Any] = value
@@ -285,12 +293,14 @@ class Parquet:
 
     path: Path
     columns: Columns
+    shown: str = ""
+    """What messages call it, where it is not the path."""
     kind = "parquet"
 
     @property
     def name(self) -> str:
         """The path."""
-        return str(self.path)
+        return self.shown or str(self.path)
 
     def size(self) -> Size:
         """From the footer."""
@@ -306,7 +316,7 @@ class Parquet:
 
     def where(self, row: int, item_id: str) -> str:
         """File and row."""
-        return f"{self.path}, row {row}"
+        return f"{self.name}, row {row}"
 
     def batches(self, found: findings.Findings) -> Iterator[Batch]:
         """Row groups as they come, cut into batches."""
@@ -480,7 +490,7 @@ def _path(uri: str) -> Path:
     if not separator:
         return Path(uri)
     if scheme != "file":
-        raise _bad("data.uri", f"expected a path or file://…; got {uri!r}. Copy the data here first.")
+        raise _bad("data.uri", f"expected a path, file://… or s3://bucket/key; got {uri!r}")
     return Path(urllib.parse.unquote(urllib.parse.urlsplit(uri).path))
 
 

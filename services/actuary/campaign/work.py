@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from actuary import names
-from actuary.campaign import closing, ingest, row_checks, samples, sources
+from actuary.campaign import buckets, closing, ingest, row_checks, samples, sources
 from actuary.jobs import worker
 from actuary.stats import prn
 
@@ -28,7 +29,7 @@ class Import:
             context.progress(phase=phase, done=done, total=total)
 
         result = ingest.ingest(
-            source(data),
+            source(data, context.scratch),
             context.store,
             items_uri=items,
             truth_uri=names.sealed(items),
@@ -53,8 +54,8 @@ class Report:
         closing.close(context)
 
 
-def source(data: dict[str, Any]) -> sources.Source:
-    """Opens the source that a campaign names."""
+def source(data: dict[str, Any], scratch: Path) -> sources.Source:
+    """Opens the source that a campaign names; what lies in a bucket is fetched into `scratch`."""
     uri = data["uri"]
     if uri.startswith("sample:"):
         match = re.fullmatch(r"sample:([a-z]+)(?:\?items=(\d+))?", uri)
@@ -67,7 +68,10 @@ def source(data: dict[str, Any]) -> sources.Source:
             if data.get(f"{key}_column")
         }
     )
-    return sources.open_source(uri, columns, form=data.get("format", ""))
+    form = data.get("format", "")
+    if buckets.has(uri):
+        return sources.open_source(str(buckets.fetch(uri, scratch)), columns, form=form, shown=uri)
+    return sources.open_source(uri, columns, form=form)
 
 
 TASKS: Mapping[str, worker.Task] = {"import": Import(), "report": Report()}

@@ -480,7 +480,7 @@ class TestBadInput:
         [
             ("nothing.csv", "expected a csv file"),
             ("data.xml", "csv, jsonl, parquet, images"),
-            ("s3://b/d.csv", "expected a path or file://"),
+            ("ftp://b/d.csv", "expected a path, file://… or s3://bucket/key"),
         ],
     )
     def test_a_source_that_is_not_there(self, uri, words):

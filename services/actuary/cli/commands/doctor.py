@@ -14,6 +14,7 @@ import platform
 import shutil
 import socket
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -181,7 +182,7 @@ def campaign(spec: str, database_url: str) -> list[Finding]:
         return found
     found.append(_run("name", lambda: _name(spec, form, database_url)))
     counted = _Counted()
-    found.append(_run("data", lambda: _rows(form, counted)))
+    found.append(_run("data", lambda: _data(form, counted)))
     if counted.pool is not None:
         found.append(_run("budget", lambda: _budget(form, int(counted.pool or 0))))
     inputs = counted.inputs
@@ -250,11 +251,23 @@ def _name(spec: str, form: dict[str, Any], database_url: str) -> str:
     return f"{there.name} is there, {there.state.lower()}: actuary run goes on with it"
 
 
-def _rows(form: dict[str, Any], counted: _Counted) -> str:
+def _data(form: dict[str, Any], counted: _Counted) -> str:
     """Reads the data as an import does, all of it unless it is large, and says what is there."""
+    from actuary.campaign import buckets
+
+    uri = form["data"]["uri"]
+    if buckets.has(uri):
+        size = buckets.size(uri)
+        if size > MOST_READ_BYTES:
+            return f"{uri}: {_gigabytes(size)}; too large to be fetched for a look, the import reads it"
+    with tempfile.TemporaryDirectory(prefix="actuary-doctor-") as scratch:
+        return _rows(form, counted, Path(scratch))
+
+
+def _rows(form: dict[str, Any], counted: _Counted, scratch: Path) -> str:
     from actuary.campaign import findings, row_checks, work
 
-    source = work.source(form["data"])
+    source = work.source(form["data"], scratch)
     size = source.size()
     whole = size.bytes <= MOST_READ_BYTES
     classes = [each["name"] for each in form["task"]["classes"]]
