@@ -110,7 +110,7 @@ def test_migrate_leaves_a_newer_schema_alone_and_says_whether_it_can_work_with_i
     _set_revision(shell, "9999")
     assert "(9999; this one knows 0" in shell("migrate").stderr
     _set_revision(shell, "9999_from_9998")
-    said = shell("migrate", code=1).stderr
+    said = shell("migrate", code=3).stderr
     assert "needs one that knows 9998 at least" in said
     assert len(said.splitlines()) == 1
 

@@ -58,6 +58,10 @@ def serve(services: list[str], address: str, metrics_port: int) -> None:
         _until_signal()
 
 
+REFUSED = 3
+"""Exit code of `migrate` where trying again would change nothing, so that the chart's hook ends at once."""
+
+
 def migrate() -> None:
     """Migrates the database that the settings name."""
     from actuary.state import database
@@ -68,6 +72,9 @@ def migrate() -> None:
     opened = database.Database.open(process.database_url)
     try:
         schema = opened.migrate()
+    except errors.PreconditionError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(REFUSED) from error
     finally:
         opened.close()
     if schema.newer:
