@@ -17,8 +17,14 @@ BASE ?= docker.io/library/python:3.13-slim-bookworm
 REGISTRY ?= localhost
 TAG ?= dev
 
-.PHONY: help setup protos run test test-real e2e images dashboards dashboards-preview docs-metrics lint format bench \
-  bench-pipeline bench-k8s clean
+# the development cluster: another context needs the images already
+CLUSTER ?= actuary
+CONTEXT ?= kind-$(CLUSTER)
+VALUES ?= k8s/dev/values.yaml
+NAMESPACE := actuary
+
+.PHONY: help setup protos run test test-real e2e images up deploy demo down docs dashboards dashboards-preview docs-metrics \
+  lint format bench bench-pipeline bench-k8s clean
 
 help: ## Print the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,8 +59,44 @@ images: ## Build the images of services and workers: REGISTRY/actuary:TAG and RE
 	$(BUILDER) build -f services/Dockerfile --build-arg BASE=$(BASE) --target control -t $(REGISTRY)/actuary:$(TAG) .
 	$(BUILDER) build -f services/Dockerfile --build-arg BASE=$(BASE) --target compute -t $(REGISTRY)/actuary-compute:$(TAG) .
 
+up: ## Make a kind cluster, build the images and load them into it; again: only what has changed
+	@$(call need,docker kind kubectl)
+	@docker info >/dev/null 2>&1 || { echo "expected a running docker engine: docker info says why there is none"; exit 1; }
+	@[[ " $$(kind get clusters -q | tr '\n' ' ') " == *" $(CLUSTER) "* ]] || kind create cluster --name "$(CLUSTER)" --config k8s/kind.yaml --wait 3m
+	@$(MAKE) images BUILDER=docker
+	@kind load docker-image --name "$(CLUSTER)" $(REGISTRY)/actuary:$(TAG) $(REGISTRY)/actuary-compute:$(TAG)
+	@echo "next: make deploy"
+
+deploy: ## Install or upgrade the chart on the cluster of CONTEXT, with Prometheus and Grafana beside it
+	@$(call need,helm kubectl)
+	@$(call reachable)
+	@kubectl --context "$(CONTEXT)" apply -k k8s/dev
+	@helm --kube-context "$(CONTEXT)" upgrade --install actuary charts/actuary -n $(NAMESPACE) -f $(VALUES) \
+	  --set-string "podAnnotations.image=$$(docker image inspect --format '{{.Id}}' $(REGISTRY)/actuary:$(TAG) 2>/dev/null)" \
+	  --wait --timeout 10m --hide-notes
+	@echo "next: make demo, or helm --kube-context $(CONTEXT) -n $(NAMESPACE) test actuary --logs"
+
+demo: setup ## Run the sample campaign on the cluster of CONTEXT, over a port that is forwarded meanwhile
+	@$(call need,kubectl)
+	@$(call reachable)
+	@ACTUARY=$(BIN)/actuary k8s/dev/demo "$(CONTEXT)" $(NAMESPACE) $(SAMPLE)
+
+down: ## Delete the kind cluster with all that is in it
+	@$(call need,docker kind)
+	@kind delete cluster --name "$(CLUSTER)"
+
+# $(call need,PROGRAMS): says which are missing
+need = for program in $(1); do command -v $$program >/dev/null || missing="$${missing:-} $$program"; done; \
+  [ -z "$${missing:-}" ] || { echo "expected on the PATH, not found:$$missing; k8s/README.md says where they come from"; exit 1; }
+# says whether the cluster of CONTEXT answers
+reachable = kubectl --context "$(CONTEXT)" version >/dev/null 2>&1 || \
+  { echo "expected a cluster at the context $(CONTEXT) of your kubeconfig: make up, or name another with CONTEXT="; exit 1; }
+
 e2e: setup ## Run the tests on the Kubernetes cluster of KUBECONFIG, with images that it has (see CONTRIBUTING.md)
 	@$(BIN)/pytest -m e2e
+
+docs: setup docs-metrics ## Write the tables of values and of metrics of the chart again
+	@$(BIN)/python charts/values_table.py
 
 dashboards: setup ## Write the Grafana dashboards of charts/dashboards into the chart
 	@cd charts && ../$(BIN)/python -m dashboards

@@ -8,9 +8,13 @@ import subprocess
 import pytest
 import yaml
 
+from actuary import client as clients
 from actuary.cli import settings as process_settings
-from actuary.jobs import planning
+from actuary.cli.commands import servers
+from actuary.jobs import planning, protocol
+from actuary.jobs.cluster import builder
 from actuary.jobs.cluster import settings as cluster_settings
+from actuary.rpc import validation
 from actuary.storage import settings as storage_settings
 from e2e import conftest
 
@@ -75,10 +79,89 @@ def test_only_services_that_run_jobs_may_and_no_more_than_that():
     assert review["automountServiceAccountToken"] is False
 
 
-def test_two_replicas_have_a_disruption_budget_and_a_policy_can_be_had():
-    made = objects("--set", "services.critic.replicas=2", "--set", "networkPolicy.enabled=true")
+def test_two_replicas_have_a_disruption_budget_and_are_kept_apart():
+    made = objects("--set", "services.critic.replicas=2")
     assert [name for kind, name in made if kind == "PodDisruptionBudget"] == ["label-critic"]
-    assert ("NetworkPolicy", "label") in made
+    for service in conftest.SERVICES:
+        pod = made["Deployment", f"label-{service}"]["spec"]["template"]
+        constraints = pod["spec"].get("topologySpreadConstraints", [])
+        assert len(constraints) == (service == "critic")
+        for each in constraints:
+            wanted = each["labelSelector"]["matchLabels"]
+            assert wanted.items() <= pod["metadata"]["labels"].items()
+            assert wanted["app.kubernetes.io/component"] == "critic"
+
+
+def test_a_policy_lets_in_every_pod_of_the_release_workers_included_and_nobody_else():
+    made = objects("--set-json", 'networkPolicy={"enabled":true,"fromNamespaces":[{"team":"a"}]}')
+    spec = made["NetworkPolicy", "label"]["spec"]
+    # what pods reach is not limited: DNS, API server, database and store stay reachable wherever they are
+    assert spec["policyTypes"] == ["Ingress"]
+    own, others = spec["ingress"]
+    (peer,) = own["from"]
+    assert peer == {"podSelector": spec["podSelector"]}
+    assert "ports" not in own
+    assert others == {
+        "from": [{"namespaceSelector": {"matchLabels": {"team": "a"}}}],
+        "ports": [{"port": 7411}, {"port": 9411}],
+    }
+    selected = spec["podSelector"]["matchLabels"]
+    templates = [
+        each["spec"]["template"]["metadata"] for each in made.values() if "template" in each.get("spec", {})
+    ]
+    pods = [
+        *templates,
+        *(each["metadata"] for (kind, _), each in made.items() if kind == "Pod"),
+        worker(made),
+    ]
+    assert {pod["labels"]["app.kubernetes.io/component"] for pod in pods} == {
+        *conftest.SERVICES, "worker", "postgresql", "minio", "migrate", "test",
+    }  # fmt: skip
+    for pod in pods:
+        assert selected.items() <= pod["labels"].items()
+
+
+def worker(made):
+    """Metadata of the pods that a service of the release would start."""
+    spec = protocol.JobSpec(
+        name="campaigns/c/annotationJobs/j", kind="annotation", campaign="campaigns/c",
+        indexes=1, parallelism=1, artifact="campaigns/c/annotationJobs/j", store_uri="s3://b/p",
+    )  # fmt: skip
+    instance = made["ConfigMap", "label-services"]["data"]["ACTUARY_KUBERNETES_INSTANCE"]
+    job = builder.job_of(
+        spec, spec.uri, cluster_settings.KubernetesSettings(namespace="n", instance=instance)
+    )
+    return {"labels": job.spec.template.metadata.labels}
+
+
+def test_the_pod_of_helm_test_may_do_nothing_but_call_and_names_its_campaign_after_its_run():
+    pod = objects()["Pod", "label-test"]
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    assert pod["metadata"]["annotations"]["helm.sh/hook-delete-policy"] == "before-hook-creation"
+    spec = pod["spec"]
+    assert spec["automountServiceAccountToken"] is False
+    assert (spec["serviceAccountName"], spec["restartPolicy"]) == ("label-worker", "Never")
+    # helm stops waiting after 300 s
+    assert spec["activeDeadlineSeconds"] + spec["terminationGracePeriodSeconds"] < 300
+    (container,) = spec["containers"]
+    assert container["args"][2:] == ["--id", "test-$(POD_UID)", "--server", "label-campaign:7411"]
+    campaign = yaml.safe_load(objects()["ConfigMap", "label-test"]["data"]["campaign.yaml"])
+    message = clients.parse(campaign)
+    validation.check(message)
+    assert message.budget.human_label_micros == 0
+
+
+def test_a_migration_comes_before_install_upgrade_and_rollback_and_does_not_repeat_a_refusal():
+    bundled = objects()["Job", "label-migrate"]
+    assert bundled["metadata"]["annotations"]["helm.sh/hook"] == "pre-upgrade,pre-rollback"
+    external = objects("--set", "postgresql.enabled=false", "--set", "database.existingSecret=d")
+    assert (
+        external["Job", "label-migrate"]["metadata"]["annotations"]["helm.sh/hook"]
+        == "pre-install,pre-upgrade,pre-rollback"
+    )
+    (rule,) = bundled["spec"]["podFailurePolicy"]["rules"]
+    assert rule["action"] == "FailJob"
+    assert servers.REFUSED in rule["onExitCodes"]["values"]
 
 
 def test_passwords_are_no_part_of_the_values():
@@ -119,6 +202,13 @@ def test_dashboards_and_rules_can_be_left_out():
         (["--set", "postgresql.enabled=false"], "database.existingSecret: expected the name of a Secret"),
         (["--set", "store.uri=file:///data"], "at '/store/uri'"),
         (["--set", "store.jobCredentials.seconds=60"], "at '/store/jobCredentials/seconds': minimum: got 60"),
+        (
+            [
+                "--set-json",
+                'worker.profiles.train.sidecars=[{"name":"s","image":"i","resources":{"limits":{"cpu":1}}}]',
+            ],
+            "at '/worker/profiles/train/sidecars/0/resources/limits/cpu': got number, want string",
+        ),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(arguments, said):
