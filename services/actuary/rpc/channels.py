@@ -87,7 +87,8 @@ def channel_options(options: settings.RpcSettings) -> list[tuple[str, Any]]:
         ("grpc.keepalive_time_ms", int(options.keepalive_seconds * 1000)),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 100),
+        # gRPC's name for how long one attempt to connect may take
+        ("grpc.min_reconnect_backoff_ms", int(options.connect_seconds * 1000)),
         ("grpc.max_reconnect_backoff_ms", int(options.retry_longest_seconds * 1000)),
     ]
 

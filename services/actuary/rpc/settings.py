@@ -35,6 +35,9 @@ class RpcSettings(pydantic_settings.BaseSettings):
     """Upper bound of the first pause; it doubles with every further one, and gRPC draws below it."""
     retry_longest_seconds: float = pydantic.Field(default=3.0, gt=0)
     """Upper bound of every pause."""
+    connect_seconds: float = pydantic.Field(default=5.0, ge=0.1)
+    """How long one attempt to connect may take: enough for a port that is forwarded around the world, and
+    short against the deadline of a call to an address where nothing answers."""
     keepalive_seconds: float = pydantic.Field(default=30.0, ge=10)
     """Pause between pings that tell a broken connection from a silent one; servers refuse less than 10 s."""
     report_deadline_seconds: float = pydantic.Field(default=10.0, gt=0)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
+from collections.abc import Iterator
 
 import grpc
 import pytest
@@ -237,3 +240,46 @@ def test_messages_of_sixteen_megabytes_pass(stub):
     back = channels.errors_from(failed(stub.CreateCampaign, request))
 
     assert "expected at most 200 bytes, got 15728640" in str(back)
+
+
+def test_a_call_that_may_be_made_once_waits_for_a_connection_that_takes_its_time(start, connect):
+    """Through a port that is forwarded to a far cluster a connection is not there in a tenth of a second."""
+    with delayed(start().address, seconds=0.7) as address:
+        stub = campaign_service_pb2_grpc.CampaignServiceStub(connect(address, retry_attempts=1))
+        assert stub.GetCampaign(ask()).name == "campaigns/a"
+
+
+@contextlib.contextmanager
+def delayed(address: str, seconds: float) -> Iterator[str]:
+    """A way to a server on which every byte takes its time; yields its address."""
+    host, _, port = address.rpartition(":")
+    stop, opened = threading.Event(), []
+
+    def carry(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                stop.wait(seconds)
+                target.sendall(data)
+
+    def accept(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = listener.accept()
+                far = socket.create_connection((host, int(port)))
+                opened.extend((near, far))
+                for pair in ((near, far), (far, near)):
+                    threading.Thread(target=carry, args=pair, daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=accept, args=(listener,), daemon=True)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            stop.set()
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            for each in opened:
+                with contextlib.suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+                each.close()
