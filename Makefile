@@ -71,6 +71,8 @@ deploy: ## Install or upgrade the chart on the cluster of CONTEXT, with Promethe
 	@$(call need,helm kubectl)
 	@$(call reachable)
 	@kubectl --context "$(CONTEXT)" apply -k k8s/dev
+	@kubectl create configmap actuary-rules -n $(NAMESPACE) --from-file charts/actuary/rules --dry-run=client -o yaml | \
+	  kubectl --context "$(CONTEXT)" apply -f -
 	@helm --kube-context "$(CONTEXT)" upgrade --install actuary charts/actuary -n $(NAMESPACE) -f $(VALUES) \
 	  --set-string "podAnnotations.image=$$(docker image inspect --format '{{.Id}}' $(REGISTRY)/actuary:$(TAG) 2>/dev/null)" \
 	  --wait --timeout 10m --hide-notes
