@@ -22,8 +22,12 @@ _ARTIFACTS = ("campaigns/", _SEALED)
 """Where a store keeps what campaigns made."""
 _CAMPAIGN, _COLLECTION = 2, 3
 """Parts of `campaigns/{campaign}` and of `campaigns/{campaign}/{collection}`."""
-_MODELS: Mapping[str, tuple[str, ...]] = {"annotation": ("model",), "critique": ("critic", "model")}
-"""Where the parameters of a kind hold a model whose `uri` may name a file of the user's."""
+_USERS: Mapping[str, tuple[str, ...]] = {
+    "import": ("campaign", "data"),
+    "annotation": ("model",),
+    "critique": ("critic", "model"),
+}
+"""Where the parameters of a kind hold what has a `uri` that may name a file of the user's: data, a model."""
 
 
 def access_of(spec: protocol.JobSpec) -> credentials.Access:
@@ -57,9 +61,9 @@ def _check_sealed(
 
 
 def _files(spec: protocol.JobSpec) -> tuple[str, ...]:
-    """The file in a bucket that the Job's model is, where it is one."""
-    found: object = spec.parameters if spec.kind in _MODELS else {}
-    for name in _MODELS.get(spec.kind, ()):
+    """The file in a bucket that the Job's data or its model are, where it is one."""
+    found: object = spec.parameters if spec.kind in _USERS else {}
+    for name in _USERS.get(spec.kind, ()):
         found = found.get(name) if isinstance(found, Mapping) else None
     uri = str(found.get("uri") or "") if isinstance(found, Mapping) else ""
     if not uri.startswith("s3://"):
@@ -67,7 +71,7 @@ def _files(spec: protocol.JobSpec) -> tuple[str, ...]:
     inside = [f"{spec.store_uri.rstrip('/')}/{folder}" for folder in _ARTIFACTS]
     if uri.startswith(tuple(inside)):
         raise errors.RefusedError(
-            f"{spec.name}: the model's file {uri} lies among what campaigns made, where a Job reads its "
+            f"{spec.name}: the file {uri} lies among what campaigns made, where a Job reads its "
             "parents only: copy it to a place of its own"
         )
     return (uri,)

@@ -81,11 +81,12 @@ def test_the_sealed_truth_is_refused_to_who_labels_and_draws(kind):
 @pytest.mark.parametrize(
     ("kind", "parameters"),
     [
+        ("import", {"campaign": {"data": {"uri": "s3://others/labels.csv"}}}),
         ("annotation", {"model": {"kind": "table", "uri": "s3://others/labels.csv"}}),
         ("critique", {"critic": {"model": {"kind": "table", "uri": "s3://others/labels.csv"}}}),
     ],
 )
-def test_a_model_that_is_a_file_in_a_bucket_is_read(kind, parameters):
+def test_a_file_of_the_users_in_a_bucket_is_read(kind, parameters):
     assert access.access_of(spec(kind=kind, parameters=parameters)).files == ("s3://others/labels.csv",)
 
 
