@@ -24,7 +24,7 @@ print(json.dumps(json.loads(answer.data)["status"]["resourceRules"]))
 ALLOWED = {
     *(("batch", "jobs", verb) for verb in ("create", "get", "list", "watch", "delete")),
     *(("", kind, verb) for kind in ("pods", "events") for verb in ("list", "watch")),
-    *(("", "secrets", verb) for verb in ("create", "patch")),
+    *(("", "secrets", verb) for verb in ("create", "update")),
 }
 
 
