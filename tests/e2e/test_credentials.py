@@ -1,4 +1,4 @@
-"""Credentials of Jobs on a real cluster: one Secret a Job, owned by it and renewed; services read none of them.
+"""Credentials of Jobs on a cluster: one Secret a Job, owned by it and renewed; services read none of them.
 
 The runner of these tests has the token of a service, so that what the Role does not allow fails here too.
 """
