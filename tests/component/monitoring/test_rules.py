@@ -30,10 +30,10 @@ def test_each_alert_has_a_case_that_fires_and_a_quiet_one():
         each for case in yaml.safe_load(CASES.read_text())["tests"] for each in case["promql_expr_test"]
     ]
     for rule in group["rules"]:
-        expected = [each["exp_samples"] for each in checks if rule["alert"] in each["expr"]]
+        expected = [each["exp_samples"] for each in checks if f'"{rule["alert"]}"' in each["expr"]]
         assert any(expected), rule["alert"]
         assert not all(expected) or rule["alert"] in QUIET_BESIDE, rule["alert"]
 
 
-QUIET_BESIDE = ("ActuaryNoLeader", "ActuaryItemsFail", "ActuaryCallsFail", "ActuaryCallsSlow")
-"""Their quiet case is a series beside the one that fires, which the expected samples leave out."""
+QUIET_BESIDE = ("ActuaryNoLeader",)
+"""Its quiet case is a series beside the one that fires, which the expected samples leave out."""

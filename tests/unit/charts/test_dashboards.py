@@ -17,7 +17,7 @@ from dashboards import boards, table
 
 CHART = Path(__file__).parents[3] / "charts" / "actuary"
 RULES = yaml.safe_load((CHART / "rules" / "actuary.yaml").read_text())["groups"][0]["rules"]
-OF_PROMETHEUS = {"job", "instance", "le"}
+OF_PROMETHEUS = {"job", "instance", "namespace", "le"}
 UNITS = {"short", "percentunit", "currencyUSD", "s", "bytes", "cps", "reqps"}
 PANELS = [
     pytest.param(board, panel, id=f"{board.name} {panel.title}")
@@ -133,7 +133,7 @@ def test_grafana_knows_every_key_of_a_file(board):
 def test_an_alert_says_how_bad_it_is_what_it_means_and_what_to_do(rule):
     assert rule["alert"].startswith("Actuary")
     assert rule["labels"]["severity"] in ("critical", "warning", "info")
-    assert set(rule["annotations"]) == {"summary", "description"}
-    assert len(rule["annotations"]["description"]) > 100
+    assert set(rule["annotations"]) == {"summary", "description", "runbook"}
+    assert all(len(rule["annotations"][part]) > 40 for part in ("description", "runbook"))
     for label in re.findall(r"\$labels\.(\w+)", str(rule["annotations"])):
         assert label in rule["expr"]
