@@ -21,7 +21,12 @@ class Query:
 
     def filled(self, seconds: float) -> str:
         """PromQL without Grafana's variables, over a range of that many seconds."""
-        values = {"$__rate_interval": "10s", "$__range": f"{seconds:.0f}s", "$__interval": "1s"}
+        values = {
+            "$__rate_interval": "10s",
+            "$__range": f"{seconds:.0f}s",
+            "$namespace": ".*",  # All, which also takes series without the label
+            "$instance": ".*",
+        }
         text = self.expression
         for variable, value in values.items():
             text = text.replace(variable, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import re
 from pathlib import Path
@@ -13,7 +14,7 @@ from grafana_foundation_sdk.models import dashboard as models
 
 from actuary import metrics
 from dashboards import __main__ as program
-from dashboards import boards, table
+from dashboards import boards, grafana, selection, table
 
 CHART = Path(__file__).parents[3] / "charts" / "actuary"
 RULES = yaml.safe_load((CHART / "rules" / "actuary.yaml").read_text())["groups"][0]["rules"]
@@ -106,13 +107,61 @@ def test_a_panel_explains_itself(board, panel):
             )
 
 
+def test_selection_is_as_its_examples_say():
+    assert doctest.testmod(selection).attempted > 1
+    assert doctest.testmod(selection).failed == 0
+
+
+@pytest.mark.parametrize("board", boards.BOARDS, ids=lambda board: board.name)
+def test_every_series_of_a_board_is_of_the_namespaces_that_are_chosen(board):
+    made = json.loads((program.FOLDER / f"{board.name}.json").read_text())
+    for panel in made["panels"]:
+        for target in panel["targets"]:
+            series = re.findall(r"\b(?:actuary|process)_\w+(?:{[^{}]*})?", target["expr"])
+            assert series
+            assert all('namespace=~"$namespace"}' in each or ",instance=~" in each for each in series)
+    for variable in made["templating"]["list"][1:]:
+        assert (variable["allValue"], variable["current"]["value"]) == (".*", "$__all")
+
+
+@pytest.mark.parametrize("board", boards.BOARDS, ids=lambda board: board.name)
+def test_colours_are_ours_where_a_number_is_coloured(board):
+    """Without thresholds in the file Grafana takes its own: red from 80 on, whatever is counted."""
+    for panel in json.loads((program.FOLDER / f"{board.name}.json").read_text())["panels"]:
+        if panel["type"] in ("stat", "bargauge"):
+            steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+            assert steps[0]["value"] is None
+            values = [step["value"] for step in steps[1:]]
+            assert values == sorted(values)
+
+
+def test_limits_colour_what_is_too_high_or_too_low():
+    def colours(limits):
+        return [(step.value, step.color) for step in limits.steps()]
+
+    assert colours(grafana.Limits(1, 5)) == [(None, "green"), (1, "yellow"), (5, "red")]
+    assert colours(grafana.Limits(bad=5)) == [(None, "green"), (5, "red")]
+    assert colours(grafana.Limits(0.8, 0.6, low=True)) == [(None, "red"), (0.6, "yellow"), (0.8, "green")]
+    assert colours(grafana.Limits(0.8, low=True)) == [(None, "yellow"), (0.8, "green")]
+
+
+def test_what_is_said_of_the_whole_time_shown_is_asked_once():
+    for board in boards.BOARDS:
+        made = json.loads((program.FOLDER / f"{board.name}.json").read_text())
+        for panel in made["panels"]:
+            for target in panel["targets"]:
+                if panel["type"] == "bargauge" or (panel["type"] == "stat" and "$__range" in target["expr"]):
+                    assert target["instant"]
+
+
 def test_boards_are_linked_and_take_any_data_source():
     uids = []
     for board in boards.BOARDS:
         made = json.loads((program.FOLDER / f"{board.name}.json").read_text())
         uids.append(made["uid"])
         assert [(link["type"], link["tags"]) for link in made["links"]] == [("dashboards", made["tags"])]
-        assert [variable["name"] for variable in made["templating"]["list"]] == ["datasource"]
+        chosen = [variable["name"] for variable in made["templating"]["list"]]
+        assert chosen == ["datasource", *board.selected]
         titles = [panel["title"] for panel in made["panels"]]
         assert len(set(titles)) == len(titles)
         for panel in made["panels"]:
