@@ -132,7 +132,7 @@ ITEMS_LEFT = Figure(
 )
 WORKER_SECONDS = Figure(
     name="actuary_worker_seconds",
-    help=f"Seconds that processes of Jobs have lived, as they reported. {_JOB_HELP}",
+    help=f"Seconds that processes of Jobs have been at work, as they reported. {_JOB_HELP}",
     labels=_STAGE,
     counts=True,
 )

@@ -158,9 +158,9 @@ class Progress:
     retries: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """Retried calls by reason, of this attempt."""
     seconds: float = 0.0
-    """Seconds that this attempt has lived."""
+    """Seconds that this attempt has been at work."""
     cpu_seconds: float = 0.0
-    """Seconds of processor time of this attempt."""
+    """Seconds of processor time of this attempt, since its work began."""
     asked: int = 0
     """Items that this attempt has given to its model, whether or not an answer was kept."""
     next_slice_micros: int = 0

@@ -43,6 +43,8 @@ class Session:
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._start = time.monotonic()
+        self._cpu_start = time.process_time()
+        """What starting the interpreter took before: no part of the time that `_start` counts from either."""
         self._heard = self._start
         self._progress = protocol.Progress()
         self._reported: protocol.Progress | None = None
@@ -97,7 +99,7 @@ class Session:
         with self._lock:
             seconds = time.monotonic() - self._start
             # one process is one attempt
-            cpu = time.process_time()
+            cpu = time.process_time() - self._cpu_start
             progress = self._progress
             told = dataclasses.replace(progress, seconds=seconds, cpu_seconds=cpu, exact=exact)
             allowance = self._reporter.report(told)
