@@ -109,20 +109,22 @@ dashboards-preview: setup ## Scrape small campaigns with Prometheus and draw eve
 docs-metrics: setup ## Write charts/actuary/METRICS.md, the table of metrics
 	@cd charts && ../$(BIN)/python -m dashboards.table
 
-lint: setup node_modules/.stamp build/googleapis/.stamp ## Check format, types, layers and protos
+lint: setup node_modules/.stamp build/googleapis/.stamp ## Check format, types, layers, protos and dashboards
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@npx --no buf lint
 	@npx --no buf format protos -d --exit-code
+	@cd charts && ../$(BIN)/python -m dashboards.typescript > ../build/dashboards.ts
+	@npx --no tsc -- --noEmit --strict --skipLibCheck --module nodenext build/dashboards.ts
 
 format: setup ## Format code and protos
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 	@npx --no buf format protos -w
 
-# one package without dependencies, its version exact: a lock file would say no more
+# few packages, their versions exact: a lock file would say no more
 node_modules/.stamp: package.json
 	@npm install --silent --no-package-lock --no-audit --no-fund
 	@touch $@

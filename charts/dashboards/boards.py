@@ -141,8 +141,8 @@ THROUGHPUT = grafana.Board("throughput", "Actuary / Throughput",
         {"{{stage}}": "sum by (stage) (rate(actuary_worker_cpu_seconds_total"
          "[$__rate_interval])) / clamp_min(sum by (stage) (rate(actuary_worker_seconds_total"
          "[$__rate_interval])), 0.001)"}, "percentunit",
-        "Processor seconds over seconds at work; 100 % is one core. Low while items are left: workers wait for "
-        "a model, the store or an allowance. High: more workers help."),
+        "Processor seconds over seconds at work; 100 % is one core. Low while items are left: workers wait "
+        "for a model, the store or an allowance. High: more workers help."),
     Panel("Items a worker and second",
         {"{{stage}}": f"{_DONE_HERE} / clamp_min(sum by (stage) (increase("
          "actuary_worker_seconds_total[$__range])), 1)"}, _ITEMS,

@@ -184,6 +184,8 @@ def _bars(panel: Panel) -> bargauge.Panel:
         .no_value("–")
         .min(0)
     )
+    for name, colour in _coloured(panel.queries):
+        made = made.override_by_name(name, [_fixed(colour)])
     return made.max(1) if panel.unit == "percentunit" else made
 
 
@@ -199,8 +201,7 @@ def _lines(panel: Panel) -> timeseries.Panel:
     by_name = dashboard.FieldColor().mode(models.FieldColorModeId.PALETTE_CLASSIC_BY_NAME)
     made = timeseries.Panel().legend(legend).tooltip(tooltip).line_width(2).color_scheme(by_name)
     for name, colour in _coloured(panel.queries):
-        fixed = {"mode": "fixed", "fixedColor": colour}
-        made = made.override_by_name(name, [models.DynamicConfigValue("color", fixed)])
+        made = made.override_by_name(name, [_fixed(colour)])
     if panel.unit == "short":
         made = made.decimals(0)
     if panel.from_zero:
@@ -211,6 +212,10 @@ def _lines(panel: Panel) -> timeseries.Panel:
     if panel.kind is not Kind.STACKED:
         return made.fill_opacity(5 if panel.from_zero else 0)
     return made.fill_opacity(30).stacking(common.StackingConfig().mode(options.StackingMode.NORMAL))
+
+
+def _fixed(colour: str) -> models.DynamicConfigValue:
+    return models.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour})
 
 
 def _coloured(legends: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -100,6 +100,14 @@ def _colour(panel: dict[str, Any], value: float) -> str:
     return _COLOURS[passed[-1]["color"]]
 
 
+def _fixed(panel: dict[str, Any]) -> dict[str, str]:
+    """The colours of series that have one of their own."""
+    return {
+        each["matcher"]["options"]: _COLOURS[each["properties"][0]["value"]["fixedColor"]]
+        for each in panel["fieldConfig"]["overrides"]
+    }
+
+
 def _unit(panel: dict[str, Any]) -> str:
     return panel["fieldConfig"]["defaults"].get("unit", "")
 
@@ -113,8 +121,9 @@ def _stat(axes: plots.Axes, panel: dict[str, Any], series: list[tuple[str, Any]]
 
 
 def _bars(axes: plots.Axes, panel: dict[str, Any], series: list[tuple[str, Any]]) -> None:
-    values = [points[-1][1] for _, points in series]
-    axes.barh(range(len(series)), values, color=[_colour(panel, value) for value in values])
+    values, fixed = [points[-1][1] for _, points in series], _fixed(panel)
+    colours = [fixed.get(name, _colour(panel, points[-1][1])) for name, points in series]
+    axes.barh(range(len(series)), values, color=colours)
     axes.set_yticks(range(len(series)), [name for name, _ in series], fontsize=7)
     axes.set_xlim(0, panel["fieldConfig"]["defaults"].get("max") or max([*values, 1e-9]))
     axes.set_xticks([])
@@ -128,10 +137,7 @@ def _bars(axes: plots.Axes, panel: dict[str, Any], series: list[tuple[str, Any]]
 
 def _lines(axes: plots.Axes, panel: dict[str, Any], series: list[tuple[str, Any]], seen: Seen) -> None:
     unit, custom = _unit(panel), panel["fieldConfig"]["defaults"].get("custom", {})
-    fixed = {
-        each["matcher"]["options"]: _COLOURS[each["properties"][0]["value"]["fixedColor"]]
-        for each in panel["fieldConfig"]["overrides"]
-    }
+    fixed = _fixed(panel)
     stacking = custom.get("stacking", {}).get("mode") == "normal"
     times = np.unique([t for _, points in series for t, _ in points])
     below = np.zeros(len(times))
