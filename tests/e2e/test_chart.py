@@ -188,6 +188,12 @@ def test_dashboards_are_found_by_grafana_and_rules_by_the_operator_as_they_lie_i
     assert boards
 
 
+def test_dashboards_may_lie_where_grafana_looks():
+    made = objects("--set", "metrics.dashboards.namespace=grafana")
+    places = {each["metadata"].get("namespace") for (_, name), each in made.items() if "-dashboard-" in name}
+    assert places == {"grafana"}
+
+
 def test_dashboards_and_rules_can_be_left_out():
     made = objects("--set", "metrics.dashboards.enabled=false")
     assert not [name for kind, name in made if kind == "PrometheusRule" or "dashboard" in name]
