@@ -23,7 +23,7 @@ CONTEXT ?= kind-$(CLUSTER)
 VALUES ?= k8s/dev/values.yaml
 NAMESPACE := actuary
 
-.PHONY: help setup protos run test test-real e2e images up deploy demo down docs dashboards dashboards-preview docs-metrics \
+.PHONY: help setup protos run test test-real e2e e2e-quick images up deploy demo down docs dashboards dashboards-preview docs-metrics \
   lint format bench bench-pipeline bench-k8s clean
 
 help: ## Print the targets
@@ -96,6 +96,9 @@ reachable = kubectl --context "$(CONTEXT)" version >/dev/null 2>&1 || \
 
 e2e: setup ## Run the tests on the Kubernetes cluster of KUBECONFIG, with images that it has (see CONTRIBUTING.md)
 	@$(BIN)/pytest -m e2e
+
+e2e-quick: setup ## Of these, the ones that leave a release as it is: minutes
+	@$(BIN)/pytest -m e2e $(addprefix tests/e2e/test_,$(addsuffix .py,chart samples campaign privileges credentials buckets))
 
 docs: setup docs-metrics ## Write the tables of values and of metrics of the chart again
 	@$(BIN)/python charts/values_table.py
