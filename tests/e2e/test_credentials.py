@@ -28,6 +28,7 @@ def synthetic(client):
     """A small campaign without a model to train, at its end."""
     form = samples.campaign("synthetic")
     form["data"]["uri"] = "sample:synthetic?items=300"
+    form["sampling"] = {"pilot_items": 20, "audit_items": 10}
     ended = client.wait(client.create(form, campaign_id="synthetic").name)
     assert campaign_pb2.Campaign.State.Name(ended.state) == "SUCCEEDED", ended.error.message
     return ended

@@ -74,7 +74,7 @@ def test_helm_test_fails_and_names_the_step_that_does_not_get_on(release):
 
 
 def test_a_rollback_leaves_a_schema_that_only_added_alone(release):
-    before, found = upgraded(release, "--set", "controller.seconds=0.7"), campaigns(release)
+    before, found = upgraded(release, "--set-json", "controller.seconds=0.7"), campaigns(release)
     known = sql(release, "select version_num from alembic_version")
     sql(
         release,
@@ -89,7 +89,7 @@ def test_a_rollback_leaves_a_schema_that_only_added_alone(release):
 
 
 def test_a_rollback_to_what_cannot_work_with_the_schema_ends_before_any_pod_does(release):
-    before = upgraded(release, "--set", "controller.seconds=0.8")
+    before = upgraded(release, "--set-json", "controller.seconds=0.8")
     known = sql(release, "select version_num from alembic_version")
     pods = staying(release)
     sql(release, "update alembic_version set version_num = '9999_from_9998'")
