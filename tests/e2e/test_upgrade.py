@@ -73,7 +73,9 @@ def test_an_upgrade_from_the_chart_before_goes_on_with_a_running_campaign(releas
     at_work(release, "upgraded")
     pods = set(release.pods("annotator"))
     # a changed value, so that there are new pods even where the chart is the same
-    release.helm("upgrade", "actuary", conftest.CHART, *VALUES, "--set-json", "controller.seconds=0.6", "--wait")
+    release.helm(
+        "upgrade", "actuary", conftest.CHART, *VALUES, "--set-json", "controller.seconds=0.6", "--wait"
+    )
     assert pods.isdisjoint(release.pods("annotator"))
     ended_whole(release, "upgraded")
 
