@@ -98,7 +98,7 @@ e2e: setup ## Run the tests on the Kubernetes cluster of KUBECONFIG, with images
 	@$(BIN)/pytest -m e2e
 
 e2e-quick: setup ## Of these, the ones that leave a release as it is: minutes
-	@$(BIN)/pytest -m e2e $(addprefix tests/e2e/test_,$(addsuffix .py,chart samples campaign privileges credentials buckets))
+	@$(BIN)/pytest -m e2e $(addprefix tests/e2e/test_,$(addsuffix .py,chart cluster_samples campaign privileges secrets buckets))
 
 docs: setup docs-metrics ## Write the tables of values and of metrics of the chart again
 	@$(BIN)/python charts/values_table.py
