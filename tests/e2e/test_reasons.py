@@ -338,47 +338,37 @@ def test_every_campaign_that_was_mended_succeeds(release, client):
         release.succeeds(client, name)
 
 
-def test_too_little_memory_is_told_with_the_limit_and_the_value_to_set(release):
+def test_a_campaign_whose_values_are_mended_goes_on_to_the_next_reason_and_to_its_end(release):
+    def waits(*parts: str) -> None:
+        with release.client() as client:
+            said(client, "mended", *parts)
+
     release.upgrade(*imports({"memory": "40Mi"}))
     with release.client() as client:
-        name = release.create(client, "memory")
-        said(
-            client,
-            name,
-            "index 0: out of memory: the worker took its limit of 40Mi",
-            "Raise worker.profiles.import.resources.limits.memory",
-        )
-        client.cancel(name)
-
-
-def test_more_gpus_than_there_are_is_told_the_same_way(release):
+        release.create(client, "mended")
+    taken = "index 0: out of memory: the worker took its limit of 40Mi"
+    waits(taken, "Raise worker.profiles.import.resources.limits.memory")
     release.upgrade(*imports({"memory": "1500Mi", GPU: "9"}))
-    with release.client() as client:
-        name = release.create(client, "nine")
-        said(client, name, "no node takes it: ", f"Insufficient {GPU}")
-        client.cancel(name)
-
-
-def test_an_image_that_is_not_there_is_named(release):
+    waits("no node takes it: ", f"Insufficient {GPU}")
     release.upgrade(*imports({"memory": "1500Mi", GPU: "0"}), "--set", "worker.image.tag=none")
+    waits("the image ", ":none of container worker cannot be pulled")
+    release.upgrade("--set", f"worker.image.tag={conftest.worker_image().rpartition(':')[2]}")
     with release.client() as client:
-        name = release.create(client, "image")
-        said(client, name, "the image ", ":none of container worker cannot be pulled")
+        release.succeeds(client, "mended")
 
 
-def test_a_job_made_anew_has_what_was_mended_and_a_queue_admits_it(release):
-    tag = conftest.worker_image().rpartition(":")[2]
-    release.upgrade("--set", f"worker.queue=labels,worker.image.tag={tag}")
-    release.cluster.kubectl("delete", "job", "-l", "actuary.dev/campaign=image")
+def test_a_job_of_a_queue_waits_until_it_is_admitted(release):
+    release.upgrade("--set", "worker.queue=labels")
     with release.client() as client:
-        said(client, "image", "suspended until the queue labels admits it")
+        release.create(client, "queued")
+        said(client, "queued", "suspended until the queue labels admits it")
 
         def admitted():
-            for job in release.jobs("image"):
+            for job in release.jobs("queued"):
                 if job["spec"].get("suspend"):
                     patch = '{"spec": {"suspend": false}}'
                     release.cluster.kubectl("patch", "job", job["metadata"]["name"], "-p", patch)
-            campaign = client.get("image")
+            campaign = client.get("queued")
             assert state_of(campaign) != "FAILED", campaign.error.message
             return state_of(campaign) == "SUCCEEDED"
 

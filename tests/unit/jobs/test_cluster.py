@@ -72,6 +72,11 @@ class TestBuilder:
         assert "suspend" not in spec
         assert "activeDeadlineSeconds" not in spec
 
+    def test_variables_of_a_kind_come_after_those_of_all_workers(self):
+        given = {"name": "PROXY", "value": "all"}, {"name": "PROXY", "value": "annotators"}
+        made = built(env=[given[0]], profiles={"annotation": {"env": [given[1]]}})
+        assert made["spec"]["template"]["spec"]["containers"][0]["env"][-2:] == list(given)
+
     def test_a_pod_may_do_little(self):
         pod = built()["spec"]["template"]["spec"]
         assert pod["automountServiceAccountToken"] is False
@@ -364,3 +369,36 @@ class TestStatus:
     @pytest.mark.parametrize("text", ["", "no json", "[1]", '{"message": "half"}', "x\n{"])
     def test_last_words_that_are_no_error_are_none(self, text):
         assert pods.error_in(text) is None
+
+
+class TestOutdated:
+    def test_what_operators_decide_about_a_kind_and_about_all_marks_its_jobs(self):
+        def mark(kind="annotation", **wanted):
+            return builder.digest_of(settings.KubernetesSettings(namespace="ns", **wanted), kind)
+
+        train = {"profiles": {"train": {"scratch": "1Gi"}}}
+        assert built()["metadata"]["annotations"][builder.SETTINGS] == mark(
+            image="localhost/actuary:1", credentials_seconds=0
+        )
+        assert mark() == mark() == mark(**train)
+        changes = [{}, {"image": "other"}, {"queue": "q"}, {"profiles": {"annotation": {"scratch": "1Gi"}}}]
+        assert len({mark(**each) for each in changes}) == len(changes)
+        assert mark("train") != mark("train", **train)
+
+    @pytest.mark.parametrize(
+        ("there", "conditions", "made", "expected"),
+        [
+            ([], [], "new", False),
+            ([], [], "old", True),
+            ([], [], None, True),
+            ([pod(0), pod(1)], [], "old", True),
+            ([pod(0), pod(1, phase="Running")], [], "old", False),
+            ([], [{"type": "Suspended", "status": "True"}], "old", False),
+        ],
+    )
+    def test_only_a_job_that_nothing_runs_of_and_no_queue_holds_is_made_anew(
+        self, there, conditions, made, expected
+    ):
+        metadata = {} if made is None else {"annotations": {builder.SETTINGS: made}}
+        job = {"metadata": metadata, "status": {"conditions": conditions}}
+        assert runner.outdated(job, there, "new") is expected

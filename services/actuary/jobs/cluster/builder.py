@@ -32,6 +32,8 @@ NAME = "actuary.dev/name"
 """Annotation: resource name of the Job."""
 ACCESS = "actuary.dev/store-access"
 """Annotation: what of the store its pods may reach, as JSON."""
+SETTINGS = "actuary.dev/settings"
+"""Annotation: digest of the settings that a Job was built by."""
 SECRET_TYPE = "actuary.dev/store-credentials"
 """Type of the Secrets with credentials. The API server lets nobody change a type, so that it refuses to
 replace a Secret that is not ours, which we could not read."""
@@ -84,6 +86,13 @@ def label_of(text: str) -> str:
     return f"{cleaned}-{hashlib.sha256(text.encode()).hexdigest()[:8]}".strip("-")
 
 
+def digest_of(settings: cluster_settings.KubernetesSettings, kind: str) -> str:
+    """Tells apart what operators decide about a kind of Job; decisions about other kinds change nothing."""
+    decided = settings.model_dump(mode="json", exclude={"profiles"})
+    decided["profile"] = settings.profile(kind).model_dump(mode="json")
+    return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def secret_of(job: str) -> str:
     """Name of the Secret with a Job's credentials, by the Job's name in Kubernetes."""
     return f"{job}-store"
@@ -129,7 +138,7 @@ def job_of(spec: protocol.JobSpec, uri: str, settings: cluster_settings.Kubernet
         queue[PRIORITY] = settings.priority
     name = name_of(spec.name, settings.instance)
     own = secret_of(name) if settings.credentials_seconds and spec.store_uri.startswith(_BUCKET) else ""
-    annotations = {NAME: spec.name}
+    annotations = {NAME: spec.name, SETTINGS: digest_of(settings, spec.kind)}
     if own:
         reached = dataclasses.asdict(access.access_of(spec))
         annotations[ACCESS] = json.dumps({"store": spec.store_uri, **reached}, separators=(",", ":"))
@@ -281,7 +290,8 @@ def _environment(
             for key in CREDENTIALS
         ]
     found += [client.V1EnvVar(name=name, value=value) for name, value in tracing.environment(trace).items()]
-    return [*found, *(dict(each) for each in profile.env)]
+    # of two with one name the later one holds
+    return [*found, *(dict(each) for each in (*settings.env, *profile.env))]
 
 
 def _environment_from(settings: cluster_settings.KubernetesSettings) -> list[client.V1EnvFromSource] | None:

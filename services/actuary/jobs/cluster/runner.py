@@ -157,7 +157,11 @@ class KubernetesRunner:
             raise
 
     def status(self, name: str) -> protocol.RunStatus | None:
-        """What became of a Job; None when there is none. Its credentials are renewed here when that is due.
+        """What became of a Job; None when there is none.
+
+        Its credentials are renewed here when that is due. One that is stuck, and was built by settings that
+        have changed since, is deleted: whoever wants it done launches it again, by those of now. What its
+        pods had finished is kept, as always.
 
         Raises:
             errors.UnavailableError: the API server has not answered for a while: nobody knows.
@@ -169,9 +173,12 @@ class KubernetesRunner:
         problem = ""
         if self._grants is not None and not _over(job) and not job["metadata"].get("deletionTimestamp"):
             problem = self._grants.renew(job)
-        status = status_of(
-            job, self._view.pods(job["metadata"]["name"]), self._view.refused(job["metadata"]["name"])
-        )
+        there = self._view.pods(job["metadata"]["name"])
+        status = status_of(job, there, self._view.refused(job["metadata"]["name"]))
+        digest = builder.digest_of(self._settings, job["metadata"].get("labels", {}).get(builder.KIND, ""))
+        if status.waiting and outdated(job, there, digest):
+            _log.info("making a job anew by changed settings", job=name, waiting=status.waiting)
+            self._delete(job["metadata"]["name"])
         return dataclasses.replace(status, waiting=problem) if problem else status
 
     def cancel(self, name: str) -> None:
@@ -256,6 +263,16 @@ def status_of(job: view.Form, there: list[pods.Pod], refused: str) -> protocol.R
         restarts=max(0, ended - succeeded - (len(failed) if state == "failed" else 0)),
         waiting=_waiting(job, conditions, there, refused) if state == "running" else "",
     )
+
+
+def outdated(job: view.Form, there: list[pods.Pod], digest: str) -> bool:
+    """Whether a Job that waits may wait for what was mended since: its settings are not those of now.
+
+    One of whose pods runs gets on, and one in a queue would lose its place.
+    """
+    if "Suspended" in pods.conditions_of(job) or any(pod.phase == "Running" for pod in there):
+        return False
+    return bool(job["metadata"].get("annotations", {}).get(builder.SETTINGS) != digest)
 
 
 def _waiting(job: view.Form, conditions: dict[str, Any], there: list[pods.Pod], refused: str) -> str:

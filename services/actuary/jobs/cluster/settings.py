@@ -47,7 +47,7 @@ class Profile(pydantic.BaseModel):
     volumes: tuple[Mapping[str, Any], ...] = ()
     """Volumes for the sidecars."""
     env: tuple[Mapping[str, Any], ...] = ()
-    """Further variables of the worker."""
+    """Further variables of the worker, after those of all workers."""
     scratch: str = "10Gi"
     """Size of the worker's scratch folder."""
 
@@ -98,6 +98,8 @@ class KubernetesSettings(pydantic_settings.BaseSettings):
     """Further labels of Jobs and pods, for cost tools for example."""
     annotations: Mapping[str, str] = {}
     """Further annotations of the pods."""
+    env: tuple[Mapping[str, Any], ...] = ()
+    """Further variables of all workers, as a container has them."""
     run_as_user: int = pydantic.Field(default=65532, ge=1)
     """User and group of the workers."""
 
