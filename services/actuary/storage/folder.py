@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
 import shutil
@@ -93,6 +94,11 @@ class FolderStore:
         """Reads an object."""
         with self._mapped(key, reading=True):
             return self._path(key).read_bytes()
+
+    def get_digested(self, key: str) -> tuple[bytes, str]:
+        """Reads an object and its SHA-256."""
+        data = self.get(key)
+        return data, hashlib.sha256(data).hexdigest()
 
     def open(self, key: str) -> BinaryIO:
         """Opens an object's file for reading."""

@@ -161,6 +161,11 @@ class MinioStore:
         name = self._name(key)
         return self._call(key, lambda: self._read(name))
 
+    def get_digested(self, key: str) -> tuple[bytes, str]:
+        """Reads an object and its SHA-256."""
+        name = self._name(key)
+        return self._call(key, lambda: self._read_digested(name))
+
     def open(self, key: str) -> BinaryIO:
         """A buffered reader that fetches ranges."""
         info = self.stat(key)
@@ -261,6 +266,18 @@ class MinioStore:
         finally:
             response.close()
             response.release_conn()
+
+    def _read_digested(self, name: str) -> tuple[bytes, str]:
+        response = self._client.get_object(self._bucket, name)
+        blocks, digest = [], hashlib.sha256()
+        try:
+            for block in response.stream(objects.BLOCK_BYTES):
+                digest.update(block)
+                blocks.append(block)
+        finally:
+            response.close()
+            response.release_conn()
+        return b"".join(blocks), digest.hexdigest()
 
     def _fetch(self, name: str, path: Path) -> None:
         response = self._client.get_object(self._bucket, name)

@@ -75,6 +75,10 @@ class ObjectStore(Protocol):
         """Reads an object. NotFoundError names its URI."""
         ...
 
+    def get_digested(self, key: str) -> tuple[bytes, str]:
+        """Reads an object, and its SHA-256 as lower-case hex, which is computed while more arrives."""
+        ...
+
     def open(self, key: str) -> BinaryIO:
         """A seekable reader that fetches only the ranges that are read."""
         ...

@@ -198,8 +198,8 @@ def write_file(store: objects.ObjectStore, key: str, data: bytes | Path) -> Obje
 
 def read_file(store: objects.ObjectStore, ref: ObjectRef) -> bytes:
     """Reads an object that fits in memory and checks its digest."""
-    data = store.get(ref.key)
-    _check(store, ref, len(data), hashlib.sha256(data).hexdigest())
+    data, digest = store.get_digested(ref.key)
+    _check(store, ref, len(data), digest)
     return data
 
 

@@ -1,6 +1,7 @@
 """What every object store promises, asked of the folder and of MinIO alike."""
 
 import concurrent.futures
+import hashlib
 import os
 import threading
 import tracemalloc
@@ -39,6 +40,13 @@ class TestObjectStore:
         assert store.stat("empty").size == 0
         with store.open("empty") as stream:
             assert stream.read() == b""
+
+    def test_a_digest_comes_with_all_that_was_put(self, store: objects.ObjectStore):
+        for data in (b"", b"one", bytes(range(256)) * 20_000):
+            store.put("digested", data)
+            assert store.get_digested("digested") == (data, hashlib.sha256(data).hexdigest())
+        with pytest.raises(errors.NotFoundError, match="nowhere"):
+            store.get_digested("nowhere")
 
     def test_put_if_absent_never_replaces(self, store: objects.ObjectStore, tmp_path: Path):
         assert store.put("k", b"first", if_absent=True)
