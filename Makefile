@@ -95,7 +95,7 @@ reachable = kubectl --context "$(CONTEXT)" version >/dev/null 2>&1 || \
   { echo "expected a cluster at the context $(CONTEXT) of your kubeconfig: make up, or name another with CONTEXT="; exit 1; }
 
 e2e: setup ## Run the tests on the Kubernetes cluster of KUBECONFIG, with images that it has (see CONTRIBUTING.md)
-	@$(BIN)/pytest -m e2e
+	@$(BIN)/pytest -m e2e tests/e2e
 
 e2e-quick: setup ## Of these, the ones that leave a release as it is: minutes
 	@$(BIN)/pytest -m e2e $(addprefix tests/e2e/test_,$(addsuffix .py,chart cluster_samples campaign privileges secrets buckets))

@@ -7,9 +7,9 @@
 
 Two processes at once, against a MinIO server of its own. Both sides take turns in one run; each has its best
 round, counted until the slower process is done. First over a link of 10 Gbit/s, in a network namespace of its
-own, where `unshare` and `tc` may make one: a digest is computed while bytes arrive, so what it costs depends on
-how fast they do. Then over loopback, which no network is as fast as: there server, readers and digests share
-the processors, and each gigabyte of SHA-256 takes half a second of one.
+own, where `unshare` and `tc` may make one: a digest is computed while bytes arrive, so what it costs depends
+on how fast they do. Then over loopback, which no network is as fast as: there server, readers and digests
+share the processors, and each gigabyte of SHA-256 takes half a second of one.
 """
 
 from __future__ import annotations
