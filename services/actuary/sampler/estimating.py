@@ -1,6 +1,6 @@
 """From plans, answers and frozen risks to the estimates of a campaign: phases, weights, two accuracies.
 
-Pure; reading and writing is `work`. Each wave becomes one or two phases of `stats.designs`: a threshold wave
+Pure; reading and writing is `work`. Each wave becomes one or two phases of `stats.placing`: a threshold wave
 is one (the audit, with the most suspicious items known for certain), any other wave two (the audit, then the
 draw).
 """
@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from actuary.sampler import frames, people, planning
-from actuary.stats import designs, estimates, rules
+from actuary.stats import designs, estimates, placing, rules
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class Outcome:
 
 @dataclasses.dataclass(slots=True)
 class _Phases:
-    phases: list[designs.Phase] = dataclasses.field(default_factory=list)
+    phases: list[placing.Phase] = dataclasses.field(default_factory=list)
     variances: list[float] = dataclasses.field(default_factory=list)
     at: list[frames.Longs] = dataclasses.field(default_factory=list)
     index: list[frames.Longs] = dataclasses.field(default_factory=list)
@@ -69,7 +69,7 @@ class _Phases:
 
     def add(
         self,
-        placed: designs.Placed,
+        placed: placing.Placed,
         variance: float,
         wave: int,
         at: frames.Longs,
@@ -113,7 +113,7 @@ def estimate(
     known = np.zeros(size, dtype=np.bool_)
     found = _Phases()
     tie = planning.ties(population.ids.to_pylist(), key)
-    v = designs.robust_variance(population.risk)
+    v = placing.robust_variance(population.risk)
     for wave in waves:
         at = frames.indices(population.ids, wave.ids)
         inside = (at >= 0) & ~wave.of("failed")
@@ -165,35 +165,35 @@ def _add_wave(
     pilot, audit = wave.of("pilot") & inside, wave.of("audit") & inside
     certain, drawn = wave.of("certain") & inside, wave.of("drawn") & inside
     if pilot.any():
-        placed = designs.srs(name, size, wave.order[pilot], wave.looked[pilot])
+        placed = placing.srs(name, size, wave.order[pilot], wave.looked[pilot])
         found.add(placed, _predicted(placed, v[~known]), wave.number, at[pilot], wave.label[pilot])
     if certain.any():
         rows = audit | certain
         left = np.flatnonzero(~known)
         rank = np.full(len(known), -1, dtype=np.int64)
         rank[left[rules.risk_order(population.risk[left], tie[left])]] = np.arange(size)
-        placed = designs.threshold(
+        placed = placing.threshold(
             f"{name}/audit", size, rank[at[rows]], audit[rows], wave.order[rows], wave.looked[rows]
         )
         below = left[rank[left] >= placed.phase.certain]
         found.add(placed, _predicted(placed, v[below]), wave.number, at[rows], wave.label[rows])
         return
     if audit.any():
-        placed = designs.srs(f"{name}/audit", size, wave.order[audit], wave.looked[audit])
+        placed = placing.srs(f"{name}/audit", size, wave.order[audit], wave.looked[audit])
         found.add(placed, _predicted(placed, v[~known]), wave.number, at[audit], wave.label[audit])
     if drawn.any() and not wave.looked[audit].all():
         # The draw took from what the audit had left; with holes in the audit nobody can say from what, so
         # that the answers correct labels and estimate nothing.
-        phase = designs.Phase(
+        phase = placing.Phase(
             name=f"{name}/drawn", kind="priority", population=size, certain=0, sampled=0, tau=None
         )
-        placed = designs.Placed(phase=phase, pi=np.full(int(drawn.sum()), np.inf))
+        placed = placing.Placed(phase=phase, pi=np.full(int(drawn.sum()), np.inf))
         found.add(placed, float("inf"), wave.number, at[drawn], wave.label[drawn])
     elif drawn.any():
         rest = ~known
         rest[at[audit & wave.looked]] = False
         tau = wave.tau if np.isfinite(wave.tau) else None
-        placed = designs.priority(
+        placed = placing.priority(
             f"{name}/drawn", int(rest.sum()), wave.order[drawn], wave.s[drawn], tau, wave.looked[drawn]
         )
         found.add(
@@ -205,12 +205,12 @@ def _add_wave(
         )
 
 
-def _predicted(placed: designs.Placed, v: frames.Floats) -> float:
-    return designs.predicted_variance(placed.phase, v)
+def _predicted(placed: placing.Placed, v: frames.Floats) -> float:
+    return placing.predicted_variance(placed.phase, v)
 
 
 def _predicted_draw(
-    placed: designs.Placed,
+    placed: placing.Placed,
     population: Population,
     wave: people.Wave,
     v: frames.Floats,
@@ -225,7 +225,7 @@ def _predicted_draw(
     score, _ = planning.sizes(population.risk[rest], size, wave.rule, wave.beta)
     tau = placed.phase.tau
     pi = np.ones(len(score)) if tau is None else np.minimum(1.0, tau * score)
-    return designs.predicted_variance(placed.phase, v[rest], pi)
+    return placing.predicted_variance(placed.phase, v[rest], pi)
 
 
 def _total(

@@ -11,7 +11,8 @@ randomness and no dependency but NumPy and SciPy; chance comes in as permanent r
     flips       changing labels where that provably pays
     rules       inclusion probabilities for a budget
     draws       from probabilities to a sample
-    designs     what a wave's sample stands for
+    placing     what a phase's sample stands for, wherever people stopped
+    designs     how phases are combined, and the weight of every label
     intervals   bounds that hold
     estimates   accuracy with its interval
     quote       what a budget would buy

@@ -205,7 +205,7 @@ def pi_threshold(eps: npt.ArrayLike, budget: int, u_tie: npt.ArrayLike) -> Inclu
     """The B most suspicious: π_i = 1 for the first B of `risk_order`, else 0.
 
     Best for accuracy among all rules when the risks are calibrated, and useless for estimates: what is
-    never looked at cannot be estimated. `designs.threshold` puts a uniform audit beside it.
+    never looked at cannot be estimated. `placing.threshold` puts a uniform audit beside it.
 
     Args:
         eps: ε, shape [N], in [0, 1].
