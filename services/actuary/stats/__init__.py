@@ -9,7 +9,9 @@ randomness and no dependency but NumPy and SciPy; chance comes in as permanent r
     keyed_hash  the hash under them, without NumPy
     risk        P(the machine is wrong), from few labels
     flips       changing labels where that provably pays
-    rules       inclusion probabilities for a budget
+    rules       inclusion probabilities for a budget: those of the ACT paper
+    robust      those that serve estimates too: square root, hybrid, Lagrange
+    budgets     what an aim costs, and how strata share a budget
     draws       from probabilities to a sample
     placing     what a phase's sample stands for, wherever people stopped
     designs     how phases are combined, and the weight of every label
@@ -19,8 +21,8 @@ randomness and no dependency but NumPy and SciPy; chance comes in as permanent r
     training    targets and weights of the ACT loss
     quality     AQG, ABS, AUROC, calibration
 
-Notation of the docstrings: N items; y the human's label, ŷ the machine's; d = 1[y ≠ ŷ]; ε = predicted P(d =
-    1), the
-risk; π inclusion probability; B budget in labels; s size measure of a draw; g weight of a labelled item.
+Notation of the docstrings: N items; y the human's label, ŷ the machine's; d = 1[y ≠ ŷ]; ε = predicted
+P(d = 1), the risk; π inclusion probability; c cost of a label, 1 unless given; B budget in labels, or in the
+unit of costs; s size measure of a draw; g weight of a labelled item.
 Bad input raises ValueError that says what was expected and what came; nothing is clipped silently.
 """

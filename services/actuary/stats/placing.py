@@ -225,8 +225,13 @@ def priority(
 ) -> Placed:
     """A priority sample, served in the order of r = u'/s: τ is the smallest r that is not labelled.
 
-    It stands for the items that were open to the draw. So it may join a design only when the audit of its
-    wave is complete: audit items without a label were kept from the draw and would be in nobody's population.
+    It stands for the items that were open to the draw, take-all items included: `draws.draw_exact` and
+    `draws.draw_money` give those s = 1/τ and r = τu, so that they are rows like any other, sampled with t/τ
+    when people stop at r = t. A take-all item that was not reached is thus estimated from those that were,
+    never taken as known. A draw for money stops like one of a size: its prefix is a draw of so many items.
+
+    So it may join a design only when the audit of its wave is complete: audit items without a label were kept
+    from the draw and would be in nobody's population.
 
     Args:
         name: of the phase.
@@ -260,8 +265,10 @@ def priority(
     if not used.all():
         reached = float(ranks[~flags].min())
     finite = math.isfinite(reached)
-    # s is capped before it is multiplied, so that scores of any scale stay finite.
-    pi = np.minimum(sizes, 1.0 / reached) * reached if finite and reached > 0.0 else np.ones(ranks.size)
+    pi = np.ones(ranks.size)
+    if finite and reached > 0.0:
+        # compared before it is multiplied: scores of any scale stay finite, and (1/τ) τ is 1
+        np.multiply(sizes, reached, where=sizes < 1.0 / reached, out=pi)
     phase = Phase(
         name=name,
         kind="priority",

@@ -61,12 +61,12 @@ def test_an_exact_draw_worked_by_hand():
     assert draw.pi.tolist() == [0.5, 1.0, 1.0, 0.0]
 
 
-def test_take_all_items_come_first_and_count_into_the_size():
-    draw = draws.draw_exact([1.0, 1.0, 1.0], [0.2, 0.4, 0.9], 2, take_all=[False, False, True])
+def test_take_all_items_count_into_the_size_and_are_served_among_the_others():
+    draw = draws.draw_exact([1.0, 1.0, 1.0], [0.2, 0.4, 0.5], 2, take_all=[False, False, True])
 
     assert draw.selected.tolist() == [True, False, True]
     assert draw.pi.tolist() == [0.4, 0.4, 1.0]
-    assert draw.rank[2] == 0.0
+    assert (draw.tau, draw.rank[2], draw.score[2]) == (0.4, 0.2, 2.5)
 
 
 def test_drawing_everybody_has_no_threshold():

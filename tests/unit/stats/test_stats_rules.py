@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import scipy.optimize  # noqa: F401 - the exponential rule imports it late; half a second in no example's time
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +21,7 @@ def test_every_rule_spends_exactly_the_budget(eps, part, beta):
     ):
         assert rule.pi.sum() == pytest.approx(budget, rel=1e-9)
         assert ((rule.pi >= 0) & (rule.pi <= 1)).all()
-        assert bool(rule.warning) == (rule.pi.min() < 1e-3)
+        assert bool(rule.warning) == (rule.pi.min() < min(1e-3, rule.pi.mean() / 100))
 
 
 @given(risks, share)
