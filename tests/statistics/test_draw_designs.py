@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from actuary.stats import budgets, designs, draws, estimates, placing, robust
 
@@ -167,8 +168,7 @@ def test_a_stopped_hybrid_wave_estimates_with_an_interval_that_covers():
         values.append(estimate.value)
 
     assert_mean(values, wrong.sum())
-    # binom.ppf(1e-6, 700, .92): 3.4 promises .92 to .95 for Wald intervals of weighted draws
-    assert hits >= 609
+    assert hits >= scipy.stats.binom.ppf(1e-6, replays, 0.95)
 
 
 # Later waves

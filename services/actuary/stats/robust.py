@@ -34,6 +34,13 @@ ERROR_OFFSET = 0.02
 """Added to d of the pilot: where all was right in it, some will be wrong elsewhere (algorithms.md T3)."""
 
 
+SMALLEST_AUDIT = 1e-3
+"""Of a hybrid. Less of a budget than this is the threshold rule in all but name."""
+
+SMALLEST_MIX = 1e-6
+"""Of γ to try and of CDI's τ: they exist to keep every size measure above 0."""
+
+
 def _largest(cost_at: Callable[[float], float], low: float, high: float, budget: float) -> float:
     """Returns the largest float64 x in [low, high) with cost_at(x) <= budget, for a rising function.
 
@@ -92,9 +99,9 @@ def _variances(eps: checks.Floats, gamma: float) -> tuple[checks.Floats, float]:
     return ((1.0 - gamma) * eps + gamma * mean if mean > 0.0 else np.ones(eps.size)), mean
 
 
-def _share(name: str, value: float, *, zero: bool = True) -> float:
-    if not 0.0 <= value <= 1.0 or (value == 0.0 and not zero):
-        raise ValueError(f"{name}: expected a number in {'[' if zero else '('}0, 1], got {value}")
+def _share(name: str, value: float, least: float = 0.0) -> float:
+    if not least <= value <= 1.0:
+        raise ValueError(f"{name}: expected a number in [{least:g}, 1], got {value}")
     return float(value)
 
 
@@ -169,7 +176,7 @@ def tune_gamma(
         err: d of the pilot's items, [n], in the order of the items.
         budget: B for the items outside of the pilot, in labels or in the unit of costs.
         cost: c, shape [N], above 0; None for 1 each.
-        grid: γ to try, each in (0, 1].
+        grid: γ to try, each in [1e-6, 1].
 
     Returns:
         γ.
@@ -193,7 +200,7 @@ def tune_gamma(
     if not grid:
         raise ValueError("grid: expected at least one gamma, got none")
     best, least = 1.0, math.inf
-    for gamma in sorted((_share("grid", g, zero=False) for g in grid), reverse=True):
+    for gamma in sorted((_share("grid", g, SMALLEST_MIX) for g in grid), reverse=True):
         constants = pi_sqrt(eps[~inside], budget, price[~inside], gamma=gamma).constants
         v = (1.0 - gamma) * eps[inside] + gamma * constants["mean"] if constants["mean"] > 0.0 else 1.0
         pi = np.minimum(1.0, constants["kappa"] * np.sqrt(v / price[inside]))
@@ -224,7 +231,7 @@ def pi_hybrid(
         budget: B in labels, (0, N]; with costs in their unit, (0, Σc].
         u_tie: [N] in (0, 1), from the key of ties.
         cost: c, shape [N], above 0; None for 1 each.
-        audit: a in (0, 1], the share that is drawn: .3; .2 for accuracy, .5 for tight intervals.
+        audit: a in [.001, 1], the share that is drawn: .3; .2 for accuracy, .5 for tight intervals.
         gamma: γ in [0, 1], of the square root.
         floor_frac: in [0, 1].
 
@@ -247,13 +254,10 @@ def pi_hybrid(
     eps = checks.risks("eps", eps)
     price = checks.costs("cost", cost, size=eps.size)
     budget = checks.budget(budget, math.fsum(price))
-    _share("audit", audit, zero=False)
+    _share("audit", audit, SMALLEST_AUDIT)
     # (1 - a) B in floats may end just below a whole number of labels.
     top = rules.take_top(order, price, (1.0 - audit) * budget * (1.0 + 1e-12))
     rest = ~top
-    if not rest.any():  # only if costs that sum to B up to rounding leave nothing for the audit
-        top[order[-1]] = False
-        rest = ~top
     left = min(budget - math.fsum(price[top]), math.fsum(price[rest]))
     floor = _share("floor_frac", floor_frac) * left / math.fsum(price[rest])
     drawn = pi_sqrt(eps[rest], left, price[rest], gamma=gamma, floor=min(floor, 1.0))
@@ -359,14 +363,14 @@ def pi_cdi(
         predicted: p, shape [N], in [0, 1].
         budget: B in labels, (0, N]; with costs in their unit, (0, Σc].
         cost: c, shape [N], above 0; None for 1 each.
-        tau: τ in (0, 1], the uniform part.
+        tau: τ in [1e-6, 1], the uniform part.
 
     Returns:
         Probabilities; `constants` holds κ, τ and the mean of √p.
 
     Raises:
         ValueError: p outside [0, 1], no items, a cost that is not above 0, B out of range, or τ outside
-            (0, 1].
+            its range.
 
     References:
         Gligorić, Zrnic, Lee, Candès, Jurafsky (2024), Can unconfident LLM annotations be used for confident
@@ -378,7 +382,7 @@ def pi_cdi(
     root = np.sqrt(checks.risks("predicted", predicted))
     price = checks.costs("cost", cost, size=root.size)
     budget = checks.budget(budget, math.fsum(price))
-    _share("tau", tau, zero=False)
+    _share("tau", tau, SMALLEST_MIX)
     mean = math.fsum(root) / root.size
     size = (1.0 - tau) * root / mean + tau if mean > 0.0 else np.ones(root.size)
     pi, score, kappa = _water_fill(size, price, budget, 0.0, 1.0)

@@ -101,6 +101,19 @@ def test_the_square_root_equals_the_closed_form_where_nothing_is_clipped():
     np.testing.assert_allclose(rule.pi, 1.2 * np.sqrt(v / cost) / np.sqrt(v * cost).sum(), rtol=1e-12)
 
 
+def test_items_that_are_almost_certain_are_drawn_by_their_size_and_not_as_equals():
+    rule = robust.pi_sqrt([1.0, 0.64, 0.01, 0.01], 2.5, gamma=0.0)
+
+    assert rule.pi[:2].tolist() == [1.0, 1.0]
+    np.testing.assert_allclose(rule.score, [1.0, 0.8, 0.1, 0.1])
+
+
+def test_floor_and_ceiling_are_in_the_score_so_that_the_draw_keeps_them():
+    rule = robust.pi_sqrt([1.0, 0.64, 0.01, 0.01], 1.6, gamma=0.0, floor=0.2, ceiling=0.7)
+
+    np.testing.assert_allclose(rule.score * rule.constants["kappa"], rule.pi)
+
+
 def test_the_square_root_follows_from_its_constants():
     eps = np.random.default_rng(0).beta(0.3, 1.0, size=50)
 
@@ -180,7 +193,7 @@ def test_a_hybrid_worked_by_hand():
 def test_a_hybrid_keeps_the_audit_its_share_and_every_item_its_floor(population, audit):
     eps, price, u_tie, budget = population
     cost = np.ones(eps.size) if price is None else price
-    rule = robust.pi_hybrid(eps, budget, u_tie, price, audit=audit)
+    rule = robust.pi_hybrid(eps, budget, u_tie, price, audit=audit, gamma=1e-6)  # so that only floors help
     rest = ~rule.take_all
 
     assert cost[rule.take_all].sum() <= (1 - audit) * budget * (1 + 1e-9)
@@ -305,7 +318,10 @@ GOOD = ([0.5, 0.2], [0.1, 0.2])
         (lambda: robust.pi_sqrt([0.5], 1, floor=0.5, ceiling=0.4), "floor <= ceiling"),
         (lambda: robust.pi_sqrt([0.5] * 4, 3, ceiling=0.5), "at most 2, since no item may have more"),
         (lambda: robust.pi_hybrid(*GOOD[:1], 1, [0.1, 1.0]), "u_tie"),
-        (lambda: robust.pi_hybrid(GOOD[0], 1, GOOD[1], audit=0.0), r"audit: expected a number in \(0, 1\]"),
+        (
+            lambda: robust.pi_hybrid(GOOD[0], 1, GOOD[1], audit=0.0),
+            r"audit: expected a number in \[0.001, 1\]",
+        ),
         (lambda: robust.pi_hybrid(GOOD[0], 1, GOOD[1], floor_frac=1.5), "floor_frac"),
         (lambda: robust.pi_hybrid(GOOD[0], 2.5, GOOD[1]), "0 < budget <= 2"),
         (lambda: robust.pi_lagrange([0.5], [0.0], 1, 0.1), "predicted variances and a lambda above 0"),
@@ -320,7 +336,7 @@ GOOD = ([0.5, 0.2], [0.1, 0.2])
         (lambda: robust.tune_gamma([0.5, 0.1], [0, 1], [1], 1, grid=()), "at least one gamma"),
         (
             lambda: robust.tune_gamma([0.5, 0.1], [0, 1], [1], 1, grid=(0.0,)),
-            r"grid: expected a number in \(0",
+            r"grid: expected a number in \[1e-06",
         ),
     ],
 )
