@@ -57,6 +57,15 @@ def _largest(cost_at: Callable[[float], float], low: float, high: float, budget:
     return float(np.int64(below).view(np.float64))
 
 
+def _afford(floor: float, total: float, budget: float) -> None:
+    if floor * total > budget * (1.0 + 1e-12):
+        raise checks.BudgetInfeasible(
+            f"budget: expected at least {floor * total:.15g}, so that every item has the probability of"
+            f" {floor:g} (floor), got {budget:.15g}; lower the floor or raise the budget",
+            min_budget=floor * total,
+        )
+
+
 def _water_fill(
     size: checks.Floats, cost: checks.Floats, budget: float, floor: float, ceiling: float
 ) -> tuple[checks.Floats, checks.Floats, float]:
@@ -69,12 +78,7 @@ def _water_fill(
     if not 0.0 <= floor <= ceiling <= 1.0:
         raise ValueError(f"floor, ceiling: expected 0 <= floor <= ceiling <= 1, got {floor} and {ceiling}")
     total = math.fsum(cost)
-    if floor * total > budget * (1.0 + 1e-12):
-        raise checks.BudgetInfeasible(
-            f"budget: expected at least {floor * total:.15g}, so that every item has the probability of"
-            f" {floor:g} (floor), got {budget:.15g}; lower the floor or raise the budget",
-            min_budget=floor * total,
-        )
+    _afford(floor, total, budget)
     if ceiling * total < budget * (1.0 - 1e-12):
         raise ValueError(
             f"budget: expected at most {ceiling * total:.15g}, since no item may have more than the"
@@ -88,13 +92,14 @@ def _water_fill(
 
     kappa = ceiling / float(s[0])
     if budget < cost_at(kappa) * (1.0 - 1e-12):
-        kappa = _largest(cost_at, 0.0, kappa, budget)
+        # the floor alone may be the budget, and pass it by rounding
+        kappa = _largest(cost_at, 0.0, kappa, max(budget, cost_at(0.0)))
     highest = math.inf if ceiling == 1.0 else ceiling / kappa
     return np.clip(kappa * size, floor, ceiling), np.clip(size, floor / kappa, highest), kappa
 
 
 def _variances(eps: checks.Floats, gamma: float) -> tuple[checks.Floats, float]:
-    """V [N] and mean ε; 1 for all where no item has any risk, the limit of equal risks."""
+    """The variances v [N], and mean ε. Without any risk v is 1 for all, the limit of equal risks."""
     mean = math.fsum(eps) / eps.size
     return ((1.0 - gamma) * eps + gamma * mean if mean > 0.0 else np.ones(eps.size)), mean
 
@@ -224,7 +229,8 @@ def pi_hybrid(
 
     (1 - a) B buys the top of `rules.risk_order`, whole items; all that is left buys `pi_sqrt` on the others,
     none below the share `floor_frac` of the probability that they would have if all were alike. So Σ cπ = B
-    exactly, and 1/π <= N/(a B floor_frac) for equal costs.
+    exactly, and 1/π <= N/(a B floor_frac) for equal costs. With whole labels no π falls when B grows; a dear
+    item that enters the top takes from the others.
 
     Args:
         eps: ε, shape [N], in [0, 1].
@@ -322,12 +328,7 @@ def pi_lagrange(
             f"v, lam: expected predicted variances and a lambda above 0, got {v.min()} and {lam};"
             " `rules.pi_threshold` is the limit of lambda = 0"
         )
-    if floor * total > budget * (1.0 + 1e-12):
-        raise checks.BudgetInfeasible(
-            f"budget: expected at least {floor * total:.15g}, so that every item has the probability of"
-            f" {floor:g} (floor), got {budget:.15g}; lower the floor or raise the budget",
-            min_budget=floor * total,
-        )
+    _afford(floor, total, budget)
     order = np.lexsort((price, v, eps))
     e, w, c = eps[order], lam * v[order], price[order]
 

@@ -200,6 +200,18 @@ def test_a_hybrid_keeps_the_audit_its_share_and_every_item_its_floor(population,
     assert (rule.pi[rest] >= 0.25 * audit * budget / cost[rest].sum() * (1 - 1e-9)).all()
 
 
+@settings(deadline=None)
+@given(populations())
+def test_a_hybrid_whose_floor_is_the_whole_audit_draws_uniformly(population):
+    eps, price, u_tie, budget = population
+    rule = robust.pi_hybrid(eps, budget, u_tie, price, floor_frac=1.0)
+    rest = ~rule.take_all
+
+    np.testing.assert_allclose(rule.pi[rest], rule.pi[rest][0], rtol=1e-9)
+    if rule.pi[rest][0] < 1.0 - 1e-9:
+        np.testing.assert_allclose(rule.score[rest], rule.score[rest][0], rtol=1e-9)
+
+
 def test_a_hybrid_takes_the_most_suspicious_per_cost():
     rule = robust.pi_hybrid([0.9, 0.8, 0.5], 2, [0.1, 0.2, 0.3], [3.0, 1.0, 1.0], audit=0.5)
 
