@@ -149,7 +149,7 @@ def pi_normalised(eps: npt.ArrayLike, budget: float, cost: npt.ArrayLike | None 
         raise ValueError(f"eps: expected 0 or at least {SMALLEST_RISK:g}, got a risk in between")
     sure = math.fsum(cost[positive])
     if budget >= sure:
-        rest = 0.0 if positive.all() else (budget - sure) / math.fsum(cost[~positive])
+        rest = 0.0 if positive.all() else min(1.0, (budget - sure) / math.fsum(cost[~positive]))
         pi = np.where(positive, 1.0, rest)
         kappa = 1.0 / float(eps[positive].min()) if positive.any() else 0.0
         return Inclusion.of(pi=pi, score=pi, constants={"kappa": kappa, "rest": rest}, eps=eps)
