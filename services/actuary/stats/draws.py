@@ -194,7 +194,8 @@ def draw_money(
     """
     score, u, sure = _checked(score, u, take_all)
     cost = checks.costs("cost", cost, size=score.size)
-    money = checks.budget(money, math.fsum(cost))
+    total = math.fsum(cost)
+    money = checks.budget(money, total)
     drawable = (score > 0.0) & ~sure
     certain = math.fsum(cost[sure])
     least = certain + float(cost[drawable].max(initial=0.0))
@@ -206,7 +207,8 @@ def draw_money(
         )
     rank, order = _ranked(score, u, sure)
     spent = certain + np.cumsum(cost[order][: np.count_nonzero(drawable)])
-    fitting = int(np.count_nonzero(spent <= money))
+    # a running sum may pass the whole by rounding
+    fitting = spent.size if money == total else int(np.count_nonzero(spent <= money))
     return _cut(score, u, sure, rank, order, fitting)
 
 

@@ -271,7 +271,8 @@ def take_top(order: checks.Integers, cost: checks.Floats, budget: float) -> chec
     >>> take_top(np.array([2, 0, 1]), np.array([3.0, 1.0, 1.0]), 2.5).tolist()
     [False, False, True]
     """
-    fits = np.cumsum(cost[order]) <= budget
+    # a running sum may pass the whole by rounding
+    fits = (np.cumsum(cost[order]) <= budget) | (budget >= math.fsum(cost))
     taken = np.zeros(order.size, dtype=np.bool_)
     taken[order[fits]] = True
     return taken

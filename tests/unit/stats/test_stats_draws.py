@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -97,7 +99,8 @@ def priced(draw):
     sure[int(rng.integers(u.size))] = False
     least = cost[sure].sum() + cost[~sure].max()
     part = draw(st.sampled_from([0.0, 0.3, 1.0]))
-    return score, u, cost, sure, float(least + part * (cost.sum() - least))
+    total = math.fsum(cost)
+    return score, u, cost, sure, min(float(least + part * (total - least)), total)
 
 
 @settings(deadline=None)
@@ -122,7 +125,7 @@ def test_a_draw_for_money_never_spends_more_and_stops_where_the_next_item_does_n
 def test_more_money_only_adds_items(population, factor):
     score, u, cost, sure, money = population
 
-    larger = draws.draw_money(score, u, cost, min(money * factor, cost.sum()), sure)
+    larger = draws.draw_money(score, u, cost, min(money * factor, math.fsum(cost)), sure)
 
     assert larger.selected[draws.draw_money(score, u, cost, money, sure).selected].all()
 
@@ -222,10 +225,16 @@ def test_take_all_items_that_leave_nothing_to_draw_are_refused():
         draws.draw_exact([1.0, 1.0], [0.2, 0.4], 1, take_all=[True, False])
 
 
-def test_money_for_everybody_has_no_threshold():
-    draw = draws.draw_money([1.0, 2.0], [0.2, 0.4], [0.1, 0.2], 0.1 + 0.2)
+@settings(deadline=None)
+@given(priced())
+def test_money_for_everybody_takes_everybody_whatever_the_rounding(population):
+    score, u, cost, sure, _ = population
 
-    assert (draw.tau, draw.pi.tolist(), draw.selected.tolist()) == (np.inf, [1.0, 1.0], [True, True])
+    draw = draws.draw_money(score, u, cost, math.fsum(cost), sure)
+
+    assert draw.tau == np.inf
+    assert draw.selected.all()
+    assert (draw.pi == 1.0).all()
 
 
 def test_take_all_items_of_a_whole_population_are_served_in_the_order_of_their_numbers():

@@ -139,6 +139,13 @@ def test_threshold_for_money_takes_a_prefix_of_risk_per_cost_that_it_can_pay(eps
         assert (cost * rule.pi).sum() + cost[order][~taken][0] > money
 
 
+def test_threshold_with_money_for_everybody_takes_everybody_whatever_the_rounding():
+    cost = [0.1] * 10  # added one by one they come to .9999999999999999
+    assert rules.pi_threshold([0.5] * 10, 1.0, np.arange(1, 11) / 20, cost).pi.all()
+    cost = [0.1, 0.2, 0.3]  # and these, from the left, to .6000000000000001
+    assert rules.pi_threshold([0.3, 0.2, 0.1], 0.6, [0.1, 0.2, 0.3], cost).pi.all()
+
+
 def test_threshold_for_money_worked_by_hand():
     rule = rules.pi_threshold([0.9, 0.6, 0.2, 0.5], 4, [0.1, 0.2, 0.3, 0.4], [3.0, 1.0, 1.0, 2.0])
 
