@@ -61,7 +61,7 @@ class Sketch:
         self.cells = np.zeros(_RISK_CELLS * _COST_CELLS, dtype=np.int64)
         self.items = 0
         self.risk = 0
-        """Σ ε in units of 2^-62."""
+        """Σ ε in units of 2^-`words.UNIT_BITS`."""
         self.cost = 0
         """Σ c; the number of items where the budget counts items."""
         self.positive = 0
@@ -97,15 +97,14 @@ class Sketch:
         counted = np.bincount(cell - first)
         self.cells[first : first + counted.size] += counted
 
-    def merge(self, other: Sketch, sign: int = 1) -> None:
-        """Adds another shard's sketch; with sign -1, takes it away again (`smallest` stays)."""
-        self.cells += sign * other.cells
-        self.items += sign * other.items
-        self.risk += sign * other.risk
-        self.cost += sign * other.cost
-        self.positive += sign * other.positive
-        if sign > 0:
-            self.smallest = min(self.smallest, other.smallest)
+    def merge(self, other: Sketch) -> None:
+        """Adds the sketch of another shard."""
+        self.cells += other.cells
+        self.items += other.items
+        self.risk += other.risk
+        self.cost += other.cost
+        self.positive += other.positive
+        self.smallest = min(self.smallest, other.smallest)
 
     @property
     def mean(self) -> float:

@@ -16,6 +16,10 @@ import numpy.typing as npt
 from actuary.stats import checks, words
 
 
+_LARGEST = float(np.finfo(np.float64).max)
+_ONE = int(np.float64(1.0).view(np.int64))
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
     """A chunk of n items as an order sees them: by `key`, then `tie`, then `place`, all ascending."""
@@ -24,20 +28,29 @@ class Keys:
     """Words (`words.rising`, `words.falling`), [n]."""
     tie: checks.Floats
     """Numbers in (0, 1) that order items of one key, [n]."""
-    place: checks.Integers
-    """Where the item stands in the pool: unique over all chunks, at least 0, [n]."""
+    place: checks.Integers | int
+    """Where each item stands in the pool: unique over all chunks, at least 0, [n]. A number is the place of the
+    first item, where the others follow it one by one."""
     cost: checks.Integers | None = None
     """Whole numbers of at least 1 (micro-dollars), [n]; None where the budget counts items."""
 
     def words(self, level: int, rows: checks.Integers | None) -> checks.Integers:
         """Returns the words of column `level` (0 key, 1 tie, 2 place) in some rows; None means all."""
-        column = (self.key, self.tie, self.place)[level]
+        if level == 2:
+            return self.places(rows)
+        column = (self.key, self.tie)[level]
         chosen = column if rows is None else column[rows]
         return words.rising("tie", chosen, 1.0) if level == 1 else np.asarray(chosen, dtype=np.int64)
 
+    def places(self, rows: checks.Integers | None = None) -> checks.Integers:
+        """Returns the places of some rows; None means all."""
+        if isinstance(self.place, int):
+            return self.place + (np.arange(self.key.size) if rows is None else rows)
+        return self.place if rows is None else self.place[rows]
+
 
 def by_risk(
-    risk: npt.ArrayLike, u_tie: npt.ArrayLike, place: npt.ArrayLike, cost: npt.ArrayLike | None = None
+    risk: npt.ArrayLike, u_tie: npt.ArrayLike, place: npt.ArrayLike | int, cost: npt.ArrayLike | None = None
 ) -> Keys:
     """The order of suspicion: risk, or risk per cost, falling; ties by u_tie (`rules.risk_order`).
 
@@ -63,7 +76,7 @@ def by_risk(
 
 
 def by_priority(
-    score: npt.ArrayLike, u: npt.ArrayLike, place: npt.ArrayLike, cost: npt.ArrayLike | None = None
+    score: npt.ArrayLike, u: npt.ArrayLike, place: npt.ArrayLike | int, cost: npt.ArrayLike | None = None
 ) -> Keys:
     """The order of a priority sample: r = u/s, ties by u (`draws.draw_exact`); items of score 0 are left out.
 
@@ -84,18 +97,18 @@ def by_priority(
     if numbers.shape != sizes.shape:
         raise ValueError(f"u: expected {sizes.size} values, got {numbers.size}")
     costs = None if cost is None else whole_costs(cost, sizes.size)
-    places = np.asarray(place, dtype=np.int64)
-    smallest = words.rising("score", sizes, np.finfo(np.float64).max).min(initial=words.INFINITE)
-    if smallest == 0:
-        drawable = sizes > 0.0
-        sizes, numbers, places = sizes[drawable], numbers[drawable], places[drawable]
+    found = words.rising("score", sizes, _LARGEST)
+    if found.size and found.min() == 0:
+        drawable = np.flatnonzero(found)
+        place = place + drawable if isinstance(place, int) else np.asarray(place)[drawable]
+        sizes, numbers = sizes[drawable], numbers[drawable]
         costs = None if costs is None else costs[drawable]
     with np.errstate(over="ignore"):  # r = inf comes last; as τ it is refused by `tau`
         rank = numbers / sizes
-    return _keys(words.rising("u/s", rank), numbers, places, costs)
+    return _keys(words.rising("u/s", rank), numbers, place, costs)
 
 
-def by_number(u: npt.ArrayLike, place: npt.ArrayLike) -> Keys:
+def by_number(u: npt.ArrayLike, place: npt.ArrayLike | int) -> Keys:
     """The order of a simple random sample: u (`draws.srs`).
 
     Raises:
@@ -111,9 +124,9 @@ def by_number(u: npt.ArrayLike, place: npt.ArrayLike) -> Keys:
 def uniforms(u: npt.ArrayLike) -> checks.Floats:
     """Returns numbers in (0, 1), or raises ValueError; `checks.uniforms` in fewer looks at a chunk."""
     numbers = np.ascontiguousarray(u, dtype=np.float64)
-    found = words.rising("u", numbers, 1.0)
-    if found.size and (int(found.min()) == 0 or float(numbers.max()) == 1.0):
-        return checks.uniforms("u", numbers)  # says where
+    found = numbers.view(np.int64)
+    if numbers.ndim != 1 or (found.size and not 0 < found.min() <= found.max() < _ONE):
+        return checks.uniforms("u", numbers)  # says what is wrong, and where
     return numbers
 
 
@@ -132,10 +145,16 @@ def whole_costs(cost: npt.ArrayLike, size: int) -> checks.Integers:
 
 
 def _keys(
-    key: checks.Integers, tie: npt.ArrayLike, place: npt.ArrayLike, cost: checks.Integers | None
+    key: checks.Integers, tie: npt.ArrayLike, place: npt.ArrayLike | int, cost: checks.Integers | None
 ) -> Keys:
-    ties, places = np.asarray(tie, dtype=np.float64), np.asarray(place)
-    for name, array in (("tie", ties), ("place", places)):
-        if array.shape != key.shape:
-            raise ValueError(f"{name}: expected {key.size} values, got shape {array.shape}")
-    return Keys(key=key, tie=ties, place=places.astype(np.int64, copy=False), cost=cost)
+    ties = np.asarray(tie, dtype=np.float64)
+    if ties.shape != key.shape:
+        raise ValueError(f"tie: expected {key.size} values, got shape {ties.shape}")
+    if not isinstance(place, int):
+        place = np.asarray(place)
+        if place.shape != key.shape or place.dtype.kind not in "iu":
+            raise ValueError(
+                f"place: expected {key.size} whole numbers, or one, got {place.dtype} of shape {place.shape}"
+            )
+        place = place.astype(np.int64, copy=False)
+    return Keys(key=key, tie=ties, place=place, cost=cost)

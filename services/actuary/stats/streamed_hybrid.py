@@ -9,14 +9,13 @@ References:
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from actuary.stats import checks, families, levels, orders, streams
+from actuary.stats import checks, families, levels, orders, streams, words
 
 _SURE = 8.0
 """Standard deviations by which a forecast number of items may be wrong before a pass is repeated."""
@@ -32,8 +31,8 @@ class Items:
     """[n] in (0, 1), uniform given everything that the risks depend on."""
     u_tie: checks.Floats
     """[n] in (0, 1), from the key of ties."""
-    place: checks.Integers
-    """[n], see `orders.Keys`."""
+    place: checks.Integers | int
+    """[n] or a number, see `orders.Keys`."""
     cost: checks.Integers | None = None
     """c, whole numbers of at least 1, [n]; None where the budget counts items."""
 
@@ -100,29 +99,39 @@ def hybrid(
     checks.within("gamma, floor_share", [gamma, floor_share], 0.0, 1.0)
 
     def suspicion() -> Iterator[orders.Keys]:
-        for chunk in passes():
-            yield _by_risk(chunk)
+        return (_by_risk(chunk) for chunk in passes())
 
-    certain = streams.take(suspicion, math.floor((1.0 - audit) * budget))
-    known = _rest(passes, certain.cut)
+    count, risk, costs = streams.TopCount(), 0, False
+    for chunk in passes():
+        count.add(_by_risk(chunk))
+        risk += words.total(np.asarray(chunk.risk, dtype=np.float64))
+        orders.uniforms(chunk.u)
+        costs = costs or chunk.cost is not None
+    certain = streams.take(suspicion, math.floor((1.0 - audit) * budget), count)
     left = budget - certain.cut.used
-    family = families.SquareRoot(mean=known.mean if known.items else 0.0, gamma=gamma)
-    costs = known.cost != known.items
-    least = 0.0
-    if known.items and floor_share and (costs or floor_share**2 > gamma):
-        floored = dataclasses.replace(family, floor=min(1.0, floor_share * left / known.cost))
-        kappa = levels.solve(_priced(passes, certain.cut), floored, min(left, known.cost), known)
-        least = floored.floor / kappa
-    bound = math.inf if costs or least else _bound(known, family, left)
+    least, bound = 0.0, math.inf
+    if costs or floor_share**2 > gamma:
+        rest = _rest(passes, certain.cut)
+        known = levels.sketch(rest)
+        floor = min(1.0, floor_share * left / known.cost) if known.items else 0.0
+        family = families.SquareRoot(mean=known.mean if known.items else 0.0, gamma=gamma, floor=floor)
+        if floor:
+            least = floor / levels.solve(rest, family, min(left, known.cost), known)
+    else:  # the key of a certain item is its risk, so that the mean of the others needs no pass
+        risk -= words.total((words.INFINITE - certain.key).view(np.float64))
+        others = count.items - certain.key.size
+        family = families.SquareRoot(mean=words.mean(risk, others) if others else 0.0, gamma=gamma)
+        bound = _bound(count, certain.key.size, family, left)
 
     def ranks(bound: float) -> Callable[[], Iterator[orders.Keys]]:
         return lambda: (_by_rank(chunk, certain.cut, family, least, bound) for chunk in passes())
 
     drawn = None
     if bound < math.inf:
-        with contextlib.suppress(ValueError):  # too few below the bound; what is truly wrong is raised below
-            drawn = streams.take(ranks(bound), left)
-    if drawn is None or drawn.cut.tau > bound:
+        near = list(ranks(bound)())  # hardly more than will be drawn
+        if sum(keys.key.size for keys in near) > left:
+            drawn = streams.take(lambda: near, left)
+    if drawn is None or drawn.cut.tau > bound:  # the numbers below the bound are rarer than chance allows
         drawn = streams.take(ranks(math.inf), left)
     return Hybrid(certain=certain, drawn=drawn, family=family, least=least)
 
@@ -131,44 +140,40 @@ def _by_risk(chunk: Items) -> orders.Keys:
     return orders.by_risk(chunk.risk, chunk.u_tie, chunk.place, chunk.cost)
 
 
-def _rest(passes: Passes, cut: streams.Cut) -> levels.Sketch:
-    """The sketch of the items that are not certain: that of all, less that of the certain ones."""
-    found, certain = levels.Sketch(), levels.Sketch()
-    for chunk in passes():
-        orders.uniforms(chunk.u)
-        found.add(levels.Priced(risk=chunk.risk, cost=chunk.cost))
-        rows = cut.takes(_by_risk(chunk))
-        cost = None if chunk.cost is None else chunk.cost[rows]
-        certain.add(levels.Priced(risk=chunk.risk[rows], cost=cost))
-    found.merge(certain, sign=-1)
-    return found
+def _rest(passes: Passes, cut: streams.Cut) -> levels.Passes:
+    """The items that are not certain, as a rule sees them."""
 
-
-def _priced(passes: Passes, cut: streams.Cut) -> levels.Passes:
     def rest() -> Iterator[levels.Priced]:
         for chunk in passes():
-            left = np.ones(chunk.risk.size, dtype=np.bool_)
-            left[cut.takes(_by_risk(chunk))] = False
-            yield levels.Priced(risk=chunk.risk[left], cost=None if chunk.cost is None else chunk.cost[left])
+            left = _without(chunk, cut)
+            yield levels.Priced(risk=left.risk, cost=left.cost)
 
     return rest
 
 
-def _bound(known: levels.Sketch, family: families.SquareRoot, left: int) -> float:
+def _without(chunk: Items, cut: streams.Cut) -> Items:
+    left = np.ones(chunk.risk.size, dtype=np.bool_)
+    left[cut.takes(_by_risk(chunk))] = False
+    return _rows(chunk, np.flatnonzero(left))
+
+
+def _bound(count: streams.TopCount, certain: int, family: families.SquareRoot, left: int) -> float:
     """An r below which more than `left` items lie, almost surely, and few more: u is uniform.
 
     It only saves work: items beyond it need no r. Whether the cut lies below is looked at afterwards.
     """
-    risk, _, weight = known.points()
     wanted = left + _SURE * math.sqrt(left) + 2.0 * _SURE
-    size = family.size(risk, None)
-    low, high = 0.0, 1.0 / float(size.min(initial=1.0))
-    if weight.sum() <= wanted:
+    if count.items - certain <= wanted:
         return math.inf
-    for _ in range(50):
+    weight, risk = count.bins()
+    weight = np.maximum(0.0, np.minimum(weight, np.cumsum(weight) - certain))  # the first ones are certain
+    size = family.size(risk, None)
+    low, high = 0.0, 1.0 / float(size.min())
+    for _ in range(40):
         middle = (low + high) / 2.0
-        low, high = (middle, high) if (weight * np.minimum(1.0, middle * size)).sum() < wanted else (low, middle)
-    return high * (1.0 + 2.0**-6)  # a cell's middle is within 0.8 % of its risks
+        below = float((weight * np.minimum(1.0, middle * size)).sum())
+        low, high = (middle, high) if below < wanted else (low, middle)
+    return high * (1.0 + 2.0**-8)  # a bin's risks are within 2^-9 of each other
 
 
 def _by_rank(
@@ -180,9 +185,7 @@ def _by_rank(
         reach = family.variance(chunk.risk)
         reach *= bound * bound * (1.0 + 2.0**-40)
         chunk = _rows(chunk, np.flatnonzero(chunk.u * chunk.u <= reach))
-    left = np.ones(chunk.risk.size, dtype=np.bool_)
-    left[cut.takes(_by_risk(chunk))] = False
-    chunk = _rows(chunk, np.flatnonzero(left))
+    chunk = _without(chunk, cut)
     return orders.by_priority(_score(family, least, chunk.risk, chunk.cost), chunk.u, chunk.place, chunk.cost)
 
 
@@ -191,6 +194,6 @@ def _rows(chunk: Items, rows: checks.Integers) -> Items:
         risk=chunk.risk[rows],
         u=chunk.u[rows],
         u_tie=chunk.u_tie[rows],
-        place=chunk.place[rows],
+        place=chunk.place + rows if isinstance(chunk.place, int) else chunk.place[rows],
         cost=None if chunk.cost is None else chunk.cost[rows],
     )

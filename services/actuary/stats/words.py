@@ -23,10 +23,13 @@ from actuary.stats import checks
 INFINITE = 0x7FF0_0000_0000_0000
 """The word of +inf: 2^63 - 2^52, the largest there is."""
 
-UNIT_BITS = 62
-"""`total` counts in units of 2^-62."""
+UNIT_BITS = 72
+"""`total` counts in units of 2^-72."""
 
-_LIMB_BITS = 31
+_PART = 2**16
+_HIGH = 1.5 * 2.0 ** (52 - 36)
+_LOW = 1.5 * 2.0 ** (52 - UNIT_BITS)
+"""x + C - C is x rounded to the last bit of C, to the nearest: 2^-36 and 2^-72."""
 _EXACT = 2**53
 _HALF = 21
 """Bits of a part of `limbs`: sums of up to 2^32 of them stay below 2^53."""
@@ -98,47 +101,53 @@ def value(word: int) -> float:
 
 
 def total(values: checks.Floats) -> int:
-    """Returns Σ floor(2^62 x), the exact sum of values cut to multiples of 2^-62: the same in every order.
+    """Returns Σ x of values rounded to multiples of 2^-72, exactly, in units of 2^-72: the same in every order.
 
-    A value is split into a whole part and two limbs of 31 bits, which are exact, and each limb's sum is a
-    whole number below 2^53, in which float64 adds without rounding. What is cut is less than 2^-62 an
-    item, so 2^-32 for 1e9 items together.
+    x = h + l + a rest: h is x rounded to a multiple of 2^-36, by adding and subtracting a number so large that
+    nothing smaller survives, and l is x - h, which is exact, rounded to one of 2^-72. Both sums have at most
+    53 bits, in which float64 adds without rounding. What is lost is at most 2^-73 an item.
 
     Args:
-        values: shape [n], at least 0 and finite, n at most 2^22; longer arrays are summed in parts.
+        values: shape [n], at least 0 and finite.
 
     Returns:
-        A Python integer, which has no largest value; divide by 2^62.
+        A Python integer, which has no largest value; divide by 2^`UNIT_BITS`.
 
     Raises:
-        SumTooLarge: the whole parts of one call sum to 2^53 or more.
+        SumTooLarge: a value of 2^35 or more; count costs in a larger unit.
+
+    References:
+        Demmel and Nguyen (2013), section 3 (pre-rounding).
 
     >>> total(np.array([0.1] * 10)) == 10 * total(np.array([0.1]))
     True
     >>> total(np.array([0.5, 0.25])) / 2**UNIT_BITS
     0.75
     """
-    if values.size > 2**22:
-        return sum(total(values[i : i + 2**22]) for i in range(0, values.size, 2**22))
+    if values.size > _PART:
+        return sum(total(values[i : i + _PART]) for i in range(0, values.size, _PART))
     if not values.size:
         return 0
-    if float(values.max()) * values.size >= _EXACT:
-        raise SumTooLarge(
-            f"values: expected a sum below 2^53, got {values.size} values of up to {values.max():g};"
-            " count costs in a larger unit"
-        )
-    scale = 2.0**_LIMB_BITS
-    scaled = values * scale
-    high = np.floor(scaled)
-    scaled -= high
-    scaled *= scale
-    low = np.floor(scaled, out=scaled)
-    if float(high.max()) * values.size < _EXACT:
-        first = int(high.sum())
-    else:  # values above 2: the high limb's whole part apart
-        whole = np.floor(values)
-        first = (int(whole.sum()) << _LIMB_BITS) + int((high - whole * scale).sum())
-    return (first << _LIMB_BITS) + int(low.sum())
+    largest = float(values.max())
+    whole = 0
+    if largest > 1.0:
+        if largest >= 2.0**35:
+            raise SumTooLarge(
+                f"values: expected values below 2^35, got {largest:g}; count costs in a larger unit"
+            )
+        parts = np.floor(values)
+        whole = int(parts.sum())
+        values = values - parts
+    high = values + _HIGH
+    high -= _HIGH
+    low = values - high
+    low += _LOW
+    low -= _LOW
+    return (
+        (whole << UNIT_BITS)
+        + (int(float(high.sum()) * 2.0**36) << (UNIT_BITS - 36))
+        + int(float(low.sum()) * 2.0**UNIT_BITS)
+    )
 
 
 def limbs(whole: checks.Integers) -> list[tuple[checks.Integers, int]]:
