@@ -106,6 +106,8 @@ class TopCount:
         """
         if self.items and (keys.cost is None) != (self.costs is None):
             raise ValueError("cost: expected costs in all chunks or in none")
+        if keys.cost is not None and self.costs is None:
+            self.costs = np.zeros(2**BIN_BITS, dtype=np.int64)
         level = len(self.window.prefix)
         rows = None if self.window == Window() else self.window.split(keys)[1]
         found = keys.words(level, rows)
@@ -120,12 +122,10 @@ class TopCount:
         self.counts[first : first + counted.size] += counted
         self.items += found.size
         self._lowest, self._highest = min(self._lowest, lowest), max(self._highest, highest)
-        if keys.cost is None:
+        if keys.cost is None or self.costs is None:
             self.spent = self.items
             return
         cost = keys.cost if rows is None else keys.cost[rows]
-        if self.costs is None:
-            self.costs = np.zeros(2**BIN_BITS, dtype=np.int64)
         self._spend(words.whole_total(cost))
         for part, shift in words.limbs(cost):
             sums = np.bincount(bins, weights=part).astype(np.int64)
@@ -148,9 +148,7 @@ class TopCount:
         """
         if other.window != self.window:
             raise ValueError(f"window: expected a count of {self.window}, got one of {other.window}")
-        if not other.items:
-            return
-        if self.items and (self.costs is None) != (other.costs is None):
+        if self.items and other.items and (self.costs is None) != (other.costs is None):
             raise ValueError("cost: expected costs in both counts or in none")
         self._spend(other.spent)
         self.counts += other.counts
