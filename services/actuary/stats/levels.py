@@ -36,6 +36,8 @@ _COST_SHIFT = 49  # 3 bits of mantissa
 _ONE = 0x3FF0_0000_0000_0000
 _RISK_BASE = (_ONE >> _RISK_SHIFT) - (_RISK_CELLS - 1)
 _COST_BASE = _ONE >> _COST_SHIFT
+_FINE_BITS = 72
+"""A trial's spending is compared in units of 2^-72."""
 _TRIALS = 200
 _LARGEST = float(np.finfo(np.float64).max)
 
@@ -108,8 +110,8 @@ class Sketch:
 
     @property
     def mean(self) -> float:
-        """Mean ε, correctly rounded."""
-        return words.mean(self.risk, self.items)
+        """Mean ε: the correctly rounded sum over N."""
+        return words.rounded(self.risk) / self.items
 
     def points(self) -> tuple[checks.Floats, checks.Floats, checks.Floats]:
         """Returns one point a filled cell: its risk, its cost, the number of items."""
@@ -174,17 +176,17 @@ def solve(passes: Passes, family: families.Family, budget: float, known: Sketch)
         return float((priced * family.pi(risk, cost, theta)).sum())
 
     def spent(theta: float) -> int:
-        return sum(_spent(chunk, family, theta) for chunk in passes())
+        return sum(_spent(chunk, family, theta) for chunk in passes()) >> (words.UNIT_BITS - _FINE_BITS)
 
-    target = int(fractions.Fraction(budget) * 2**words.UNIT_BITS)
+    target = int(fractions.Fraction(budget) * 2**_FINE_BITS)
     with np.errstate(over="ignore", divide="ignore"):  # while θ is looked for among all scales
         start, _ = _root(guess, float(budget), 1.0, None)
         step = start * 2.0**-10
-        slope = (guess(start + step) - guess(start)) / step * 2.0**words.UNIT_BITS if step > 0.0 else None
+        slope = (guess(start + step) - guess(start)) / step * 2.0**_FINE_BITS if step > 0.0 else None
         theta, reached = _root(spent, target, start, slope)
     if abs(reached - target) > 1e-9 * target:
         raise ValueError(
-            f"budget: expected a rule that can spend {budget:g}, the nearest is {reached / 2**words.UNIT_BITS:g}"
+            f"budget: expected a rule that can spend {budget:g}, the nearest is {reached / 2**_FINE_BITS:g}"
         )
     return theta
 

@@ -107,7 +107,9 @@ def hybrid(
         risk += words.total(np.asarray(chunk.risk, dtype=np.float64))
         orders.uniforms(chunk.u)
         costs = costs or chunk.cost is not None
-    certain = streams.take(suspicion, math.floor((1.0 - audit) * budget), count)
+    # (1 - a) B in floats may end just below a whole number
+    top = math.floor((1.0 - audit) * budget * (1.0 + 1e-12))
+    certain = streams.take(suspicion, top, count)
     left = budget - certain.cut.used
     least, bound = 0.0, math.inf
     if costs or floor_share**2 > gamma:
@@ -120,7 +122,7 @@ def hybrid(
     else:  # the key of a certain item is its risk, so that the mean of the others needs no pass
         risk -= words.total((words.INFINITE - certain.key).view(np.float64))
         others = count.items - certain.key.size
-        family = families.SquareRoot(mean=words.mean(risk, others) if others else 0.0, gamma=gamma)
+        family = families.SquareRoot(mean=words.rounded(risk) / others if others else 0.0, gamma=gamma)
         bound = _bound(count, certain.key.size, family, left)
 
     def ranks(bound: float) -> Callable[[], Iterator[orders.Keys]]:

@@ -23,13 +23,11 @@ from actuary.stats import checks
 INFINITE = 0x7FF0_0000_0000_0000
 """The word of +inf: 2^63 - 2^52, the largest there is."""
 
-UNIT_BITS = 72
-"""`total` counts in units of 2^-72."""
+UNIT_BITS = 1074
+"""`total` counts in units of 2^-1074, the smallest float64 above 0: every float64 is a multiple of it."""
 
 _PART = 2**16
-_HIGH = 1.5 * 2.0 ** (52 - 36)
-_LOW = 1.5 * 2.0 ** (52 - UNIT_BITS)
-"""x + C - C is x rounded to the last bit of C, to the nearest: 2^-36 and 2^-72."""
+_LIMB_BITS = 36
 _EXACT = 2**53
 _HALF = 21
 """Bits of a part of `limbs`: sums of up to 2^32 of them stay below 2^53."""
@@ -101,17 +99,17 @@ def value(word: int) -> float:
 
 
 def total(values: checks.Floats) -> int:
-    """Returns Σ x of values rounded to multiples of 2^-72, exactly, in units of 2^-72: the same in every order.
+    """Returns the exact sum of values, in units of 2^-1074: the same in every order, and never rounded.
 
-    x = h + l + a rest: h is x rounded to a multiple of 2^-36, by adding and subtracting a number so large that
-    nothing smaller survives, and l is x - h, which is exact, rounded to one of 2^-72. Both sums have at most
-    53 bits, in which float64 adds without rounding. What is lost is at most 2^-73 an item.
+    Values are cut into limbs of 36 bits. h = (x + C) - C, with C = 1.5 2^(52 - 36 k), is x rounded to a multiple
+    of 2^-36k, and x - h is exact; 2^16 such multiples sum to at most 53 bits, which float64 adds without
+    rounding. Two limbs hold the bits of risks above 1e-6; what is left of others goes on.
 
     Args:
         values: shape [n], at least 0 and finite.
 
     Returns:
-        A Python integer, which has no largest value; divide by 2^`UNIT_BITS`.
+        A Python integer, which has no largest value; `rounded` makes a float64 of it.
 
     Raises:
         SumTooLarge: a value of 2^35 or more; count costs in a larger unit.
@@ -119,35 +117,40 @@ def total(values: checks.Floats) -> int:
     References:
         Demmel and Nguyen (2013), section 3 (pre-rounding).
 
-    >>> total(np.array([0.1] * 10)) == 10 * total(np.array([0.1]))
-    True
-    >>> total(np.array([0.5, 0.25])) / 2**UNIT_BITS
-    0.75
+    >>> rounded(total(np.array([0.1] * 10))), sum([0.1] * 10)
+    (1.0, 0.9999999999999999)
     """
     if values.size > _PART:
         return sum(total(values[i : i + _PART]) for i in range(0, values.size, _PART))
-    if not values.size:
-        return 0
-    largest = float(values.max())
-    whole = 0
+    largest = float(values.max(initial=0.0))
+    found = 0
     if largest > 1.0:
         if largest >= 2.0**35:
             raise SumTooLarge(
                 f"values: expected values below 2^35, got {largest:g}; count costs in a larger unit"
             )
-        parts = np.floor(values)
-        whole = int(parts.sum())
-        values = values - parts
-    high = values + _HIGH
-    high -= _HIGH
-    low = values - high
-    low += _LOW
-    low -= _LOW
-    return (
-        (whole << UNIT_BITS)
-        + (int(float(high.sum()) * 2.0**36) << (UNIT_BITS - 36))
-        + int(float(low.sum()) * 2.0**UNIT_BITS)
-    )
+        whole = np.floor(values)
+        found = int(whole.sum()) << UNIT_BITS
+        values = values - whole
+    bits = 0
+    while values.size:
+        bits = min(bits + _LIMB_BITS, UNIT_BITS)
+        large = 1.5 * 2.0 ** (52 - bits)
+        high = values + large
+        high -= large
+        found += int(math.ldexp(float(high.sum()), bits)) << (UNIT_BITS - bits)
+        values = values - high
+        values = values[values != 0.0]
+    return found
+
+
+def rounded(units: int) -> float:
+    """Returns a sum that `total` gave, correctly rounded: what `math.fsum` returns for the same values.
+
+    >>> rounded(total(np.array([0.5, 0.25])))
+    0.75
+    """
+    return units / (1 << UNIT_BITS)
 
 
 def limbs(whole: checks.Integers) -> list[tuple[checks.Integers, int]]:
@@ -169,13 +172,3 @@ def whole_total(whole: checks.Integers) -> int:
     True
     """
     return sum(int(part.sum()) << shift for part, shift in limbs(whole))
-
-
-def mean(sum_of_units: int, items: int) -> float:
-    """Returns the mean of n values from the sum that `total` gave, correctly rounded.
-
-    >>> mean(total(np.array([0.5, 0.25])), 2)
-    0.375
-    """
-    checks.count("items", items, 1, 2**62)
-    return sum_of_units / (items << UNIT_BITS)
