@@ -125,16 +125,16 @@ def hybrid(
         family = families.SquareRoot(mean=words.rounded(risk) / others if others else 0.0, gamma=gamma)
         bound = _bound(count, certain.key.size, family, left)
 
-    def ranks(bound: float) -> Callable[[], Iterator[orders.Keys]]:
-        return lambda: (_by_rank(chunk, certain.cut, family, least, bound) for chunk in passes())
+    def ranks() -> Iterator[orders.Keys]:
+        return (_by_rank(chunk, certain.cut, family, least) for chunk in passes())
 
     drawn = None
     if bound < math.inf:
-        near = list(ranks(bound)())  # hardly more than will be drawn
-        if sum(keys.key.size for keys in near) > left:
-            drawn = streams.take(lambda: near, left)
-    if drawn is None or drawn.cut.tau > bound:  # the numbers below the bound are rarer than chance allows
-        drawn = streams.take(ranks(math.inf), left)
+        near = _by_rank(_near(passes, family, bound), certain.cut, family, least)
+        if near.key.size > left:
+            drawn = streams.take(lambda: [near], left)
+    if drawn is None or drawn.cut.tau > bound:  # fewer numbers below the bound than chance allows
+        drawn = streams.take(ranks, left)
     return Hybrid(certain=certain, drawn=drawn, family=family, least=least)
 
 
@@ -178,15 +178,24 @@ def _bound(count: streams.TopCount, certain: int, family: families.SquareRoot, l
     return high * (1.0 + 2.0**-8)  # a bin's risks are within 2^-9 of each other
 
 
-def _by_rank(
-    chunk: Items, cut: streams.Cut, family: families.SquareRoot, least: float, bound: float
-) -> orders.Keys:
-    """The rest of a chunk by r = u/s; with a bound, only what has r below it (and nothing else by much)."""
-    if bound < math.inf:
+def _near(passes: Passes, family: families.SquareRoot, bound: float) -> Items:
+    """The items with u/s up to a bound, and nothing else by much: hardly more than will be drawn."""
+    found = []
+    for chunk in passes():
         # u <= bound s without the root: r rounds by 2^-52 at most, this looks 2^-40 further
         reach = family.variance(chunk.risk)
         reach *= bound * bound * (1.0 + 2.0**-40)
-        chunk = _rows(chunk, np.flatnonzero(chunk.u * chunk.u <= reach))
+        found.append(_rows(chunk, np.flatnonzero(chunk.u * chunk.u <= reach)))
+    return Items(
+        risk=np.concatenate([rows.risk for rows in found]),
+        u=np.concatenate([rows.u for rows in found]),
+        u_tie=np.concatenate([rows.u_tie for rows in found]),
+        place=np.concatenate([rows.place for rows in found]),
+    )
+
+
+def _by_rank(chunk: Items, cut: streams.Cut, family: families.SquareRoot, least: float) -> orders.Keys:
+    """The order of the items of a chunk that are not certain: by r = u/s."""
     chunk = _without(chunk, cut)
     return orders.by_priority(_score(family, least, chunk.risk, chunk.cost), chunk.u, chunk.place, chunk.cost)
 

@@ -113,7 +113,7 @@ class TopCount:
         found = keys.words(level, rows)
         if not found.size:
             return
-        lowest, highest = int(found.min()), int(found.max())
+        lowest = int(found.min())
         # Most chunks touch few bins: only the range between their lowest and highest is counted and added.
         first = (lowest - self.window.low) >> self.window.shift
         bins = found - (self.window.low + (first << self.window.shift))
@@ -121,7 +121,8 @@ class TopCount:
         counted = np.bincount(bins)
         self.counts[first : first + counted.size] += counted
         self.items += found.size
-        self._lowest, self._highest = min(self._lowest, lowest), max(self._highest, highest)
+        if rows is not None:  # where a window is counted again, its items may well be equal
+            self._lowest, self._highest = min(self._lowest, lowest), max(self._highest, int(found.max()))
         if keys.cost is None or self.costs is None:
             self.spent = self.items
             return

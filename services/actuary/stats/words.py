@@ -139,8 +139,11 @@ def total(values: checks.Floats) -> int:
         high = values + large
         high -= large
         found += int(math.ldexp(float(high.sum()), bits)) << (UNIT_BITS - bits)
-        values = values - high
-        values = values[values != 0.0]
+        if bits == _LIMB_BITS:  # it leaves something of nearly all values
+            values = values - high
+        else:
+            more = np.flatnonzero(values != high)
+            values = values[more] - high[more]
     return found
 
 
