@@ -11,6 +11,12 @@ randomness and no dependency but NumPy and SciPy; chance comes in as permanent r
     flips       changing labels where that provably pays
     rules       inclusion probabilities for a budget
     draws       from probabilities to a sample
+    words       whole numbers for floats: an order to count, sums that no order changes
+    orders      who comes first, as columns of a chunk
+    streams     selections from more items than memory holds
+    families    probabilities that rise with one constant
+    levels      that constant for a budget, from chunks
+    streamed_hybrid  the hybrid rule from chunks
     designs     what a wave's sample stands for
     intervals   bounds that hold
     estimates   accuracy with its interval

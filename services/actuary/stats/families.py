@@ -67,7 +67,7 @@ class SquareRoot:
         checks.within("mean, gamma, floor", [self.mean, self.gamma, self.floor], 0.0, 1.0)
 
     def variance(self, risk: checks.Floats) -> checks.Floats:
-        """v, [n]: the predicted variance, above 0."""
+        """The predicted variance v, [n], above 0."""
         if self.mean == 0.0:
             return np.ones(risk.shape)
         v = risk * (1.0 - self.gamma)
@@ -75,7 +75,7 @@ class SquareRoot:
         return v
 
     def size(self, risk: checks.Floats, cost: checks.Floats | None) -> checks.Floats:
-        """s = (v/c)^1/2, [n]: the size measure before floor and ceiling."""
+        """The size measure s = (v/c)^1/2, [n], before floor and ceiling."""
         v = self.variance(risk)
         if cost is not None:
             v /= cost
@@ -135,7 +135,7 @@ class Exponential:
             raise ValueError(f"beta: expected a number in (0, 1e5], got {self.beta}")
 
     def alpha(self, theta: float) -> float:
-        """α of θ."""
+        """The α of θ."""
         return self.most - theta
 
     def pi(self, risk: checks.Floats, cost: checks.Floats | None, theta: float) -> checks.Floats:

@@ -38,7 +38,6 @@ _RISK_BASE = (_ONE >> _RISK_SHIFT) - (_RISK_CELLS - 1)
 _COST_BASE = _ONE >> _COST_SHIFT
 _FINE_BITS = 72
 """A trial's spending is compared in units of 2^-72."""
-_TRIALS = 200
 _LARGEST = float(np.finfo(np.float64).max)
 
 
@@ -207,19 +206,18 @@ def _root(
     the words, so that the search is through scales as well, and ends after 63 halvings at the latest.
     """
     low, high = 0, int(np.float64(_LARGEST).view(np.int64))
-    theta, last = start, None
     widths = [high - low]
-    best: tuple[float, int | float] | None = None
-    for _ in range(_TRIALS):
-        found = spent(theta)
+    theta, found = start, spent(start)
+    best, last = (theta, found), (theta, math.nan)
+    while True:
         off = float(found - target)
-        if best is None or abs(off) < abs(float(best[1] - target)):
+        if abs(off) < abs(float(best[1] - target)):
             best = (theta, found)
         word = int(np.float64(theta).view(np.int64))
         low, high = (word, high) if off < 0.0 else (low, word)
         if abs(off) <= TOLERANCE * float(target) or high - low <= 1:
-            break
-        if last is not None and theta != last[0] and off != last[1]:
+            return best
+        if off != last[1] and theta != last[0]:
             slope = (off - last[1]) / (theta - last[0])
         last = (theta, off)
         following = theta - off / slope if slope else math.nan
@@ -228,12 +226,12 @@ def _root(
         if stalled or not words.value(low) < following < words.value(high):
             following = words.value((low + high) // 2)
             widths = widths[-1:]
-        theta = following
-    assert best is not None
-    return best
+        theta, found = following, spent(following)
 
 
-def normalised(passes: Passes, budget: float, known: Sketch | None = None) -> tuple[families.Proportional, float]:
+def normalised(
+    passes: Passes, budget: float, known: Sketch | None = None
+) -> tuple[families.Proportional, float]:
     """The rule in proportion to risk, water-filled, and its κ: `rules.pi_normalised` from chunks.
 
     Args:
@@ -314,4 +312,3 @@ def exponential(
         raise ValueError(f"budget: expected a number in (0, {found.cost}], got {budget}")
     family = families.Exponential(beta=beta, most=1.0 + (40.0 + math.log(found.cost / budget)) / beta)
     return family, solve(passes, family, budget, found)
-

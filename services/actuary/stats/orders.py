@@ -1,7 +1,7 @@
 """Orders: what decides who comes first, as columns of a chunk that compare the same everywhere.
 
-A selection is the first items of an order (`streams`). An order is by a key, then by a tie number, then by the
-item's place in the pool, so that no two items are equal and the order of files decides nothing.
+A selection is the first items of an order (`streams`). An order is by a key, then by a tie number, then by
+the item's place in the pool, so that no two items are equal and the order of files decides nothing.
 
 The module deliberately sees one chunk at a time and selects nothing.
 """
@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from actuary.stats import checks, words
-
 
 _LARGEST = float(np.finfo(np.float64).max)
 _ONE = int(np.float64(1.0).view(np.int64))
@@ -29,8 +28,8 @@ class Keys:
     tie: checks.Floats
     """Numbers in (0, 1) that order items of one key, [n]."""
     place: checks.Integers | int
-    """Where each item stands in the pool: unique over all chunks, at least 0, [n]. A number is the place of the
-    first item, where the others follow it one by one."""
+    """Where each item stands in the pool: unique over all chunks, at least 0, [n]. A number is the place of
+    the first item, where the others follow it one by one."""
     cost: checks.Integers | None = None
     """Whole numbers of at least 1 (micro-dollars), [n]; None where the budget counts items."""
 

@@ -19,8 +19,8 @@ The results are those of `rules` and `draws` bit for bit. The module does no I/O
 places of items go out. It holds some 40 MB whatever the number of items, beside the places that were taken.
 
 References:
-    algorithms.md section 5. Blum, M., et al. (1973). Time bounds for selection. JCSS 7 (selection by
-    counting: radix select).
+    algorithms.md section 5. Distribution counting: Knuth, D. (1998). The Art of Computer Programming 3,
+    section 5.2.
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ KEPT_ITEMS = 2**19
 """Items that a selection may keep to sort them, at some 32 bytes: 16 MB."""
 
 _LARGEST = 2**63 - 1
-
 
 Passes = Callable[[], Iterable[orders.Keys]]
 """Gives a new pass over all chunks; in any order, but always of the same items."""
@@ -68,18 +67,19 @@ class Window:
 
     def split(self, keys: orders.Keys) -> tuple[checks.Integers, checks.Integers]:
         """Returns the rows of a chunk that come before the window, and those inside it."""
-        rows: checks.Integers | None = None
-        before = []
         bounds = [(word, word) for word in self.prefix] + [(self.low, self.high)]
-        for level, (low, high) in enumerate(bounds):
-            found = keys.words(level, rows)
-            near = np.flatnonzero(found <= high)
-            less = found[near] < low
-            at = near if rows is None else rows[near]
-            before.append(at[less])
-            rows = at[~less]
-        assert rows is not None  # there is one bound at least
-        return (before[0] if len(before) == 1 else np.concatenate(before)), rows
+        before, rows = _placed(keys.words(0, None), *bounds[0])
+        for level, (low, high) in enumerate(bounds[1:], start=1):
+            more, inside = _placed(keys.words(level, rows), low, high)
+            before, rows = np.concatenate([before, rows[more]]), rows[inside]
+        return before, rows
+
+
+def _placed(found: checks.Integers, low: int, high: int) -> tuple[checks.Integers, checks.Integers]:
+    """Where words are below a range, and where inside it; few are, so that one look finds both."""
+    near = np.flatnonzero(found <= high)
+    less = found[near] < low
+    return near[less], near[~less]
 
 
 class TopCount:
@@ -310,8 +310,9 @@ class Taken:
 def take(passes: Passes, budget: int, count: TopCount | None = None) -> Taken:
     """Takes the first items of an order, as far as a budget reaches.
 
-    By count this is `rules.pi_threshold` (`orders.by_risk`), `draws.draw_exact` (`orders.by_priority`) or `draws.srs`
-    (`orders.by_number`); where chunks have costs, the longest prefix whose costs sum to at most the budget.
+    By count this is `rules.pi_threshold` (`orders.by_risk`), `draws.draw_exact` (`orders.by_priority`) or
+    `draws.srs` (`orders.by_number`); where chunks have costs, it is the longest prefix whose costs sum to at
+    most the budget.
 
     Args:
         passes: gives a new pass over all chunks, as often as it is called: twice where keys differ, up to

@@ -101,9 +101,9 @@ def value(word: int) -> float:
 def total(values: checks.Floats) -> int:
     """Returns the exact sum of values, in units of 2^-1074: the same in every order, and never rounded.
 
-    Values are cut into limbs of 36 bits. h = (x + C) - C, with C = 1.5 2^(52 - 36 k), is x rounded to a multiple
-    of 2^-36k, and x - h is exact; 2^16 such multiples sum to at most 53 bits, which float64 adds without
-    rounding. Two limbs hold the bits of risks above 1e-6; what is left of others goes on.
+    Values are cut into limbs of 36 bits. h = (x + C) - C, with C = 1.5 2^(52 - 36 k), is x rounded to a
+    multiple of 2^-36k, and x - h is exact; 2^16 such multiples sum to at most 53 bits, which float64 adds
+    without rounding. Two limbs hold the bits of risks above 1e-6; what is left of others goes on.
 
     Args:
         values: shape [n], at least 0 and finite.
@@ -115,7 +115,7 @@ def total(values: checks.Floats) -> int:
         SumTooLarge: a value of 2^35 or more; count costs in a larger unit.
 
     References:
-        Demmel and Nguyen (2013), section 3 (pre-rounding).
+        Demmel and Nguyen (2013), pre-rounding.
 
     >>> rounded(total(np.array([0.1] * 10))), sum([0.1] * 10)
     (1.0, 0.9999999999999999)

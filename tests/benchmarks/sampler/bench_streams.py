@@ -1,8 +1,9 @@
 """What selecting from chunks costs beside numpy.partition on the whole array, and how it grows.
 
-Usage: bench_streams.py [items ...], by default 1e7, 3e7 and 1e8. The ratios are those of the last size. Times are
-of the processor, of one thread, and the least of several repeats in which the two sides take turns: other
-work on the machine then counts least. Risks are Beta(1/2, 2), as of a critic that is mostly sure.
+Usage: bench_streams.py [items ...], by default 1e7, 3e7 and 1e8. The ratios are those of the last size.
+Times are of the processor, of one thread, and the least of several repeats in which the two sides take
+turns: other work on the machine then counts least. Risks are Beta(1/2, 2), as of a critic that is mostly
+sure.
 """
 
 from __future__ import annotations

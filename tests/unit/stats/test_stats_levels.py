@@ -90,7 +90,9 @@ def test_the_normalised_rule_from_chunks_agrees_with_that_in_memory(risk, share)
     family, kappa = levels.normalised(passes(eps), budget)
 
     # each Σ is within 1e-9 of the budget; κ follows from Σ, unless all that is not 0 is capped
-    assert family.pi(eps, None, kappa) == pytest.approx(rules.pi_normalised(eps, budget).pi, rel=2e-9, abs=1e-9)
+    assert family.pi(eps, None, kappa) == pytest.approx(
+        rules.pi_normalised(eps, budget).pi, rel=2e-9, abs=1e-9
+    )
 
 
 def test_the_exponential_rule_from_chunks_agrees_with_that_in_memory():
@@ -125,8 +127,13 @@ def test_lagrange_is_a_stationary_point():
     assert 0 < inner.sum() < 2000
 
 
+def test_a_rule_that_jumps_over_the_budget_says_how_near_it_comes():
+    with pytest.raises(ValueError, match="expected a rule that can spend 1000, the nearest is"):
+        levels.lagrange(passes(pool("equal")), 1000, lam=1e-30)
+
+
 def test_a_floor_that_costs_more_than_the_budget_says_what_would_do():
-    with pytest.raises(checks.BudgetInfeasible, match="expected at least 20, what a floor of 0.01") as caught:
+    with pytest.raises(checks.BudgetInfeasible, match="expected at least 20, what a floor") as caught:
         levels.square_root(passes(pool("beta")), 10, floor=0.01)
 
     assert caught.value.min_budget == 20.0
@@ -149,7 +156,10 @@ def test_a_budget_for_everything_takes_everything():
 def test_sketches_of_shards_merge_to_that_of_all():
     risk, cost = pool("beta"), np.random.default_rng(4).integers(1, 2**50, 2000)
     whole = levels.sketch(lambda: [levels.Priced(risk=risk, cost=cost)])
-    parts = [levels.sketch(lambda r=r: [levels.Priced(risk=risk[r], cost=cost[r])]) for r in np.split(np.arange(2000), [9, 999])]
+    parts = [
+        levels.sketch(lambda r=r: [levels.Priced(risk=risk[r], cost=cost[r])])
+        for r in np.split(np.arange(2000), [9, 999])
+    ]
 
     parts[2].merge(parts[0])
     parts[2].merge(parts[1])
