@@ -217,3 +217,8 @@ def test_parameters_of_families_are_checked():
         families.Exponential(beta=0.0, most=1.0)
     with pytest.raises(ValueError, match="mean, gamma, floor"):
         families.SquareRoot(mean=0.5, gamma=1.5)
+
+
+def test_values_of_more_axes_are_refused():
+    with pytest.raises(ValueError, match=r"x: expected 1 axes, got shape \(1, 2\)"):
+        words.rising("x", [[0.1, 0.2]])
