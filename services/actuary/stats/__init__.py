@@ -15,6 +15,12 @@ randomness and no dependency but NumPy and SciPy; chance comes in as permanent r
     draws       from probabilities to a sample
     placing     what a phase's sample stands for, wherever people stopped
     designs     how phases are combined, and the weight of every label
+    words       whole numbers for floats: an order to count, sums that no order changes
+    orders      who comes first, as columns of a chunk
+    streams     selections from more items than memory holds
+    families    probabilities that rise with one constant
+    levels      that constant for a budget, from chunks
+    streamed_hybrid  the hybrid rule from chunks
     intervals   bounds that hold
     estimates   accuracy with its interval
     quote       what a budget would buy
