@@ -70,7 +70,7 @@ def frame_of(world: World, rng: np.random.Generator, key: bytes) -> tuple[frames
             label=label,
             confidence=(1.0 - doubt) * missing,
             probabilities=probabilities,
-            raw_score=doubt * missing,
+            scores={"confidence": doubt * missing},
         ),
         truth,
     )

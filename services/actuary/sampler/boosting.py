@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
+from actuary import errors
 from actuary.stats import checks, risk, trees
 
 LEAST = 400
@@ -46,13 +47,18 @@ def fit(x: checks.Floats, err: checks.Booleans, monotone: Sequence[int]) -> tree
 
     Raises:
         CriticUnfit: fewer than 20 labels, or all right, or all wrong.
+        errors.UnsupportedError: XGBoost is not installed.
 
     References:
         Chen, T., Guestrin, C. (2016), XGBoost: a scalable tree boosting system, KDD.
     """
-    import xgboost
-
     risk.check_fit(err)
+    try:
+        import xgboost
+    except ModuleNotFoundError as error:
+        raise errors.UnsupportedError(
+            f"a risk model from {LEAST} labels or more needs XGBoost: install actuary[compute]"
+        ) from error
     base = float(err.mean())
     grown = xgboost.train(
         {

@@ -2,32 +2,42 @@
 
 Pure; reading and writing is `work`. Every item, labelled or not, is priced by the model of its own fold,
 which has not seen its label (algorithms.md 8.4), and neither labels nor risks change after wave 1 has been
-planned.
+planned. Whether the critic is worth following at all is another question, asked anew with every audit.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actuary.sampler import frames
-from actuary.stats import checks, flips, prn, quality, risk
+from actuary.sampler import critics, frames, people
+from actuary.stats import calibration, checks, choice, flips, prn, quality, risk, worth
 
 FOLDS = 5
+
+WORTH_ALPHA = 0.05
+"""Probability with which a worthless critic may ever be followed, in all looks of a campaign together."""
+
+_PRICED_AT_ONCE = 65_536
+"""Rows whose features are in memory together."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """A calibrated critic, with the pilot rows that it rests on, in the order of their draw."""
 
-    folds: tuple[risk.PlattModel, ...]
-    """One model a fold, fitted on the pilot outside of it."""
+    layout: critics.Layout
+    """What the models look at."""
+    folds: tuple[choice.Chosen, ...]
+    """One model a fold, chosen and fitted on the pilot outside of it."""
+    worth: worth.Worth | None
+    """What the pilot shows of the critic; None in models from before anybody asked."""
     reason: str
     """Why the models know nothing but the base rate; empty when they were fitted."""
     wrong: frames.Bools
@@ -39,7 +49,7 @@ class Model:
     eps_final: frames.Floats
     """`eps` after flips where they pay, [n]."""
     raw: frames.Floats
-    """Their raw score; NaN where the critic gave none, [n]."""
+    """The first critic's score of them; NaN where it gave none, [n]."""
     flips: flips.Gain | None
     """What flipping did on the pilot; None where there is nothing to flip to."""
     alpha: float
@@ -53,7 +63,9 @@ class Model:
         """The model as JSON."""
         return json.dumps(
             {
+                "layout": dataclasses.asdict(self.layout),
                 "folds": [model.to_record() for model in self.folds],
+                "worth": None if self.worth is None else dataclasses.asdict(self.worth),
                 "reason": self.reason,
                 "wrong": self.wrong.astype(int).tolist(),
                 "eps": self.eps.tolist(),
@@ -68,10 +80,13 @@ class Model:
 
     @classmethod
     def from_json(cls, data: bytes) -> Model:
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`; reads the Platt models of the first release as well."""
         form = json.loads(data)
+        layout = form.get("layout", {"critics": [critics.ANY], "classes": 0})
         return cls(
-            folds=tuple(risk.PlattModel.from_record(record) for record in form["folds"]),
+            layout=critics.Layout(critics=tuple(layout["critics"]), classes=layout["classes"]),
+            folds=tuple(_read_fold(record) for record in form["folds"]),
+            worth=worth.Worth(**form["worth"]) if form.get("worth") else None,
             reason=form["reason"],
             wrong=np.array(form["wrong"], dtype=np.bool_),
             eps=np.array(form["eps"], dtype=np.float64),
@@ -84,16 +99,18 @@ class Model:
 
     def figures(self) -> dict[str, Any]:
         """What a report says of the critic, measured out of fold on the pilot."""
+        kinds = [fold.kind for fold in self.folds]
         figures: dict[str, Any] = {
-            "items": self.items,
             "reason": self.reason,
-            "calibrated": _reliability(self.eps, self.wrong, self.alpha),
+            "models": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
+            **measured(self.eps, self.wrong, self.alpha),
         }
         scored = ~np.isnan(self.raw)
         if scored.any():
             figures["raw"] = _reliability(self.raw[scored], self.wrong[scored], self.alpha)
-        if self.wrong.any() and not self.wrong.all():
-            figures["auroc"] = {"estimate": quality.auroc(self.eps, self.wrong)}
+        if self.worth is not None:
+            figures["worthless"] = not self.worth.shown
+            figures["worth"] = worth_in_words(self.worth, self.reason)
         return {"figures": figures}
 
 
@@ -121,11 +138,6 @@ class Risks:
     ids: pa.Array
 
 
-def features(frame: frames.Frame) -> frames.Floats:
-    """Returns what the risk model sees, [N, 2]: logits of the critic's score and of the confidence."""
-    return np.stack([risk.logit(frame.raw_score), risk.logit(frame.confidence)], axis=1)
-
-
 def folds_of(frame: frames.Frame, key: bytes) -> frames.Longs:
     """Returns the fold of every item, from numbers of their own, [N]."""
     u = prn.uniform(frame.ids.to_pylist(), prn.derive_key(key, "fold"))
@@ -133,7 +145,7 @@ def folds_of(frame: frames.Frame, key: bytes) -> frames.Longs:
 
 
 def fit(frame: frames.Frame, label: frames.Longs, key: bytes, alpha: float) -> Model:
-    """Fits one model a fold on the pilot's labels.
+    """Chooses and fits one model a fold on the pilot's labels, and asks what they are worth.
 
     Args:
         frame: the pilot's items.
@@ -145,15 +157,17 @@ def fit(frame: frames.Frame, label: frames.Longs, key: bytes, alpha: float) -> M
     # in the order of their draw, which is random: what a quote makes of the pilot rests on that
     used = used[np.argsort(frame.u[used], kind="stable")]
     wrong = (label != frame.label)[used]
-    x = features(frame)[used]
+    layout = critics.Layout(critics=tuple(sorted(frame.scores)), classes=frame.probabilities.shape[1])
+    x = layout.matrix(frame, used)
     fold = folds_of(frame, key)[used]
+    kinds = critics.candidates(layout)
     reason = ""
     try:
-        models = risk.fit_folds(x, wrong, fold, FOLDS)
+        models = choice.fit_folds(kinds, x, wrong, fold, FOLDS)
     except checks.CriticUnfit as error:
         # The rule then falls back to uniform: all risks are the base rate.
         reason = str(error)
-        models = (risk.constant(wrong, x.shape[1]),) * FOLDS
+        models = (choice.constant(wrong, x.shape[1]),) * FOLDS
     eps = risk.predict_folds(models, x, fold) if len(x) else np.empty(0)
     gain, wrong_final, eps_final = None, wrong, eps
     probabilities = frame.probabilities[used]
@@ -164,13 +178,15 @@ def fit(frame: frames.Frame, label: frames.Longs, key: bytes, alpha: float) -> M
         if gain.lower > 0:
             wrong_final, eps_final = flipped != label[used], flipped_eps
     return Model(
+        layout=layout,
         folds=models,
+        worth=worth.bet(kinds, x, wrong, WORTH_ALPHA, layout.scores),
         reason=reason,
         wrong=wrong,
         eps=eps,
         wrong_final=wrong_final,
         eps_final=eps_final,
-        raw=frame.raw_score[used],
+        raw=next(iter(frame.scores.values()), np.full(frame.size, np.nan))[used],
         flips=gain,
         alpha=alpha,
     )
@@ -181,7 +197,10 @@ def price(frame: frames.Frame, model: Model, key: bytes) -> Risks:
     labelled = frame.labelled
     fold = folds_of(frame, key)
     machine_risk = np.full(frame.size, np.nan)
-    machine_risk[labelled] = risk.predict_folds(model.folds, features(frame)[labelled], fold[labelled])
+    rows = np.flatnonzero(labelled)
+    for start in range(0, len(rows), _PRICED_AT_ONCE):
+        part = rows[start : start + _PRICED_AT_ONCE]
+        machine_risk[part] = risk.predict_folds(model.folds, model.layout.matrix(frame, part), fold[part])
     final, final_risk = frame.label.copy(), machine_risk.copy()
     probabilities = np.full_like(frame.probabilities, np.nan)
     given = labelled & ~np.isnan(frame.probabilities).any(axis=1)
@@ -261,6 +280,102 @@ def read(found: pa.Table, ids: pa.Array, classes: Sequence[str]) -> Risks:
     )
 
 
+def follow(evidence: worth.Worth | None, asked: str, reason: str = "") -> tuple[str, str]:
+    """Returns the rule that a wave is drawn by, and why it is not the one that was asked for.
+
+    A critic that has not been shown to be better than chance is not followed: the labels are then drawn
+    uniformly, and all of them estimate.
+
+    Args:
+        evidence: what the critic is worth; None follows it.
+        asked: the rule that was asked for.
+        reason: why there is no risk model; empty when there is one.
+    """
+    if asked == "uniform" or evidence is None or (evidence.shown and not reason):
+        return asked, ""
+    return "uniform", f"Drawn uniformly and not by the rule {asked}: {worth_in_words(evidence, reason)}"
+
+
+def worth_in_words(evidence: worth.Worth, reason: str) -> str:
+    """Says what a critic has been shown to be."""
+    if reason:
+        return f"the critic could not be judged: {reason}."
+    stake = f"{100 * evidence.alpha:g} %"
+    if evidence.shown:
+        return (
+            f"the critic tells wrong labels from right ones: {evidence.labels} labels say so, and would say "
+            f"so of a worthless critic, at any look, with a probability of at most {stake}."
+        )
+    return (
+        f"on {evidence.labels} labels the critic has not been shown to tell wrong labels from right ones "
+        f"(level {stake}, whenever one looks). It may be worthless, or the labels may be too few."
+    )
+
+
+def evidence(model: Model, risks: Risks, waves: Sequence[people.Wave]) -> worth.Worth | None:
+    """Returns what the critic is worth after the audits of the waves so far.
+
+    The pilot's bets are the model's. Each audit is a block of its own, in the order of its draw, on risks
+    that were frozen before it. The certain and the drawn strata are chosen by risk, and say nothing here
+    (8.12).
+
+    Args:
+        model: the risk model.
+        risks: labels and risks as they were frozen.
+        waves: what people said, wave by wave from the pilot on.
+    """
+    found = model.worth
+    for wave in waves[1:]:
+        if found is not None:
+            eps, wrong = _audited(risks, wave, "audit")
+            found = found.after(eps, wrong)
+    return found
+
+
+def sampled(risks: Risks, waves: Sequence[people.Wave]) -> tuple[frames.Floats, frames.Bools]:
+    """Returns machine risks and errors of the random sample that pilot and first audit make together.
+
+    The audit is a simple random sample, by a key of its own, of what the pilot left: together they are one of
+    all items, and every label weighs the same. Later audits see only what earlier waves left, and the other
+    strata were chosen by risk; neither is taken (8.12).
+    """
+    parts = [
+        _audited(risks, wave, stratum) for wave, stratum in zip(waves[:2], ("pilot", "audit"), strict=False)
+    ]
+    return np.concatenate([eps for eps, _ in parts]), np.concatenate([wrong for _, wrong in parts])
+
+
+def _audited(risks: Risks, wave: people.Wave, stratum: str) -> tuple[frames.Floats, frames.Bools]:
+    at = frames.indices(risks.ids, wave.ids)
+    rows = np.flatnonzero(wave.of(stratum) & wave.labelled & (at >= 0))
+    rows = rows[risks.machine[at[rows]] >= 0]
+    rows = rows[np.argsort(wave.order[rows], kind="stable")]
+    at = at[rows]
+    return risks.machine_risk[at], wave.label[rows] != risks.machine[at]
+
+
+def measured(eps: frames.Floats, wrong: frames.Bools, alpha: float) -> dict[str, Any]:
+    """Returns how risks compare with errors on a simple random sample: calibration and ranking."""
+    figures: dict[str, Any] = {"items": len(eps), "calibrated": _reliability(eps, wrong, alpha)}
+    if wrong.any() and not wrong.all():
+        bounds = calibration.auroc_interval(eps, wrong, alpha=alpha)
+        figures["auroc"] = {
+            "estimate": quality.auroc(eps, wrong),
+            "low": bounds.low,
+            "high": bounds.high,
+            "method": "newcombe",
+        }
+    return figures
+
+
+def _read_fold(record: Mapping[str, Any]) -> choice.Chosen:
+    if "members" in record:
+        return choice.Chosen.from_record(record)
+    columns = tuple(range(len(record["center"])))
+    model = risk.PlattModel.from_record(record)
+    return choice.Chosen(members=(choice.Fitted(kind="platt", columns=columns, model=model),), weights=(1.0,))
+
+
 def _reliability(eps: frames.Floats, wrong: frames.Bools, alpha: float) -> dict[str, Any]:
     if not len(eps):
         return {"bins": [], "expected_calibration_error": None}
@@ -277,4 +392,5 @@ def _reliability(eps: frames.Floats, wrong: frames.Bools, alpha: float) -> dict[
             for each in bins
         ],
         "expected_calibration_error": quality.expected_calibration_error(eps, wrong),
+        "calibration_error_by_chance": calibration.calibration_error_by_chance(eps),
     }

@@ -6,6 +6,7 @@ Chance comes from the campaign's key alone, so a Job that dies and is repeated w
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -35,6 +36,7 @@ class FitRisk:
             critiques=spec["critiques"],
             classes=classes,
             keep=resolved.ids,
+            lengths=True,
         )
         key = prn.project_key(int(spec.get("seed", 0)))
         label = resolved.of(frame.ids)
@@ -59,7 +61,7 @@ class MakeQuote:
             pilot=int(sampling.get("pilot_items", model.items)),
             labels=int(budget["human_labels"]),
             audit=int(sampling.get("audit_items", 0)),
-            rule=sampling.get("rule", "threshold"),
+            rule=risking.follow(model.worth, sampling.get("rule", "threshold"), model.reason)[0],
             beta=float(sampling.get("beta", 10.0)),
             label_micros=int(budget.get("human_label_micros", 0)),
             machine_micros=int(spec.get("machine_micros", 0)),
@@ -97,6 +99,7 @@ class MakePlan:
             annotations=spec.get("annotations", []),
             critiques=spec.get("critiques", []),
             classes=classes,
+            lengths=wave == 1,
         )
         names = pa.array(classes, pa.string())
         if wave == 0:
@@ -104,7 +107,8 @@ class MakePlan:
             label = pa.nulls(frame.size, pa.string())
             results: dict[str, Any] = {}
         else:
-            risks = self._risks(context, spec, frame, classes, key)
+            model = read_model(context, spec["risk_model"])
+            risks = self._risks(context, spec, frame, classes, key, model)
             earlier = people.waves(
                 context.store, spec["earlier_plans"], spec.get("earlier_resolved", []), classes
             )
@@ -114,7 +118,10 @@ class MakePlan:
                     "tau"
                 ]
             )
+            rule, note = risking.follow(risking.evidence(model, risks, earlier), wishes.rule, model.reason)
+            wishes = dataclasses.replace(wishes, rule=rule)
             rows = planning.wave(frame, risks.risk, known, pilot_tau, wishes)
+            rows.notes += [note] if note else []
             label = names.take(pa.array(risks.final, mask=risks.final < 0))
             results = {
                 "risks": f"{context.spec.artifact}/risks" if wave == 1 else spec["earlier_risks"],
@@ -155,12 +162,12 @@ class MakePlan:
         frame: frames.Frame,
         classes: list[str],
         key: bytes,
+        model: risking.Model,
     ) -> risking.Risks:
         """Prices every label; wave 1 writes them for good, later waves read what it wrote."""
         if spec.get("earlier_risks"):
             manifest = artifacts.read_manifest(context.store, spec["earlier_risks"])[0]
             return risking.read(frames.sharded(context.store, manifest), frame.ids, classes)
-        model = read_model(context, spec["risk_model"])
         risks = risking.price(frame, model, key)
         uri = f"{context.spec.artifact}/risks"
         table = risking.table(frame, risks, classes)
@@ -231,6 +238,9 @@ class MakeEstimate:
                 parents=context.parents(),
                 parameters={
                     "item_count": weights.num_rows,
+                    "critic": risking.measured(
+                        *risking.sampled(risks, waves), 1.0 - float(spec.get("confidence_level", 0.95))
+                    ),
                     "design": outcome.design.to_record(),
                     "results": {
                         "machine_accuracy": interval(outcome.machine),

@@ -16,19 +16,26 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from actuary.stats import checks, risk
+from actuary.stats import checks, isotonic, risk, trees
 
 LEAST_WEIGHT = 0.05
 """Members of a mixture below it are not worth their fit. A guess."""
 
 ROUNDS = 100
 """Of expectation maximisation."""
+
+FORMS: dict[str, type[risk.PlattModel | isotonic.IsotonicModel | trees.TreesModel]] = {
+    "platt": risk.PlattModel,
+    "isotonic": isotonic.IsotonicModel,
+    "trees": trees.TreesModel,
+}
+"""What a model's record may hold, by the name that stands in it."""
 
 Fit = Callable[[checks.Floats, checks.Booleans], risk.RiskModel]
 """Takes features [n, p] and d [n]; raises `CriticUnfit` where there is nothing to fit on."""
@@ -60,7 +67,16 @@ class Fitted:
 
     def to_record(self) -> dict[str, Any]:
         """Returns it as JSON values."""
-        return {"kind": self.kind, "columns": list(self.columns), "model": self.model.to_record()}
+        form = next(name for name, kind in FORMS.items() if isinstance(self.model, kind))
+        return {
+            "kind": self.kind, "form": form, "columns": list(self.columns), "model": self.model.to_record()
+        }  # fmt: skip
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Fitted:
+        """Reads what `to_record` wrote."""
+        model = FORMS[record["form"]].from_record(record["model"])
+        return cls(kind=record["kind"], columns=tuple(record["columns"]), model=model)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +101,12 @@ class Chosen:
         """Returns it as JSON values."""
         return {"members": [each.to_record() for each in self.members], "weights": list(self.weights)}
 
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Chosen:
+        """Reads what `to_record` wrote."""
+        members = tuple(Fitted.from_record(each) for each in record["members"])
+        return cls(members=members, weights=tuple(record["weights"]))
+
 
 def log_loss(eps: npt.ArrayLike, err: npt.ArrayLike) -> checks.Floats:
     """The loss of each prediction: -log ε where the label was wrong, -log(1 - ε) where it was right.
@@ -108,7 +130,8 @@ def log_loss(eps: npt.ArrayLike, err: npt.ArrayLike) -> checks.Floats:
     predicted = checks.risks("eps", eps)
     wrong = checks.flags("err", err, size=predicted.size)
     bounded = np.clip(predicted, 1e-9, 1.0 - 1e-9)
-    return -np.log(np.where(wrong, bounded, 1.0 - bounded))
+    loss: checks.Floats = -np.log(np.where(wrong, bounded, 1.0 - bounded))
+    return loss
 
 
 def simplest_good(losses: npt.ArrayLike) -> int:
@@ -176,6 +199,17 @@ def mixture_weights(likelihood: npt.ArrayLike) -> checks.Floats:
     w = np.where(w < min(LEAST_WEIGHT, w.max()), 0.0, w)
     mixed: checks.Floats = w / w.sum()
     return mixed
+
+
+def constant(err: npt.ArrayLike, features: int) -> Chosen:
+    """The choice that knows nothing but the base rate (`risk.constant`).
+
+    >>> constant([True, False, False], 1).predict([[0.3]]).round(3).tolist()
+    [0.375]
+    """
+    model = risk.constant(err, features)
+    columns = tuple(range(features))
+    return Chosen(members=(Fitted(kind="constant", columns=columns, model=model),), weights=(1.0,))
 
 
 def fit_or_constant(candidate: Candidate, x: checks.Floats, err: checks.Booleans) -> Fitted:

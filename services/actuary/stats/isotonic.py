@@ -46,9 +46,7 @@ class IsotonicModel:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> IsotonicModel:
         """Reads what `to_record` wrote."""
-        return cls(
-            score=tuple(record["score"]), risk=tuple(record["risk"]), missing=float(record["missing"])
-        )
+        return cls(score=tuple(record["score"]), risk=tuple(record["risk"]), missing=float(record["missing"]))
 
 
 def _one_score(x: npt.ArrayLike) -> checks.Floats:

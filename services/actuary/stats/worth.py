@@ -24,8 +24,8 @@ import scipy.special
 from actuary.stats import checks, choice, risk
 
 SLOPE = 1.0
-"""What a critic is trusted with before anything was learnt: one unit of logit for one normal score. A guess: an
-AUROC of .76 if it holds, and a small loss if it does not."""
+"""What a critic is trusted with before anything was learnt: one unit of logit for one normal score. A guess:
+an AUROC of .76 if it holds, and a small loss if it does not."""
 
 GROWTH = 1.3
 """Labels after a block over those before it: few refits, and none of them much out of date. A guess."""
@@ -97,8 +97,8 @@ def log_evidence(eps: npt.ArrayLike, err: npt.ArrayLike) -> float:
         ValueError: no items, risks outside [0, 1], or lengths that differ.
 
     References:
-        Cox, D. (1972), Regression models and life-tables, JRSS-B 34, equation 12, for the likelihood; Grünwald,
-        de Heide, Koolen (2024), Safe testing, JRSS-B 86, for ratios as bets.
+        Cox, D. (1972), Regression models and life-tables, JRSS-B 34, equation 12, for the likelihood;
+        Grünwald, de Heide, Koolen (2024), Safe testing, JRSS-B 86, for ratios as bets.
 
     >>> round(math.exp(log_evidence([0.8, 0.5], [True, False])), 3)
     1.6

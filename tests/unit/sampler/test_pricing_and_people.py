@@ -34,7 +34,7 @@ def frame(size: int = 120, classes: int = 3) -> tuple[frames.Frame, np.ndarray]:
         label=label,
         confidence=1 - doubt,
         probabilities=probabilities,
-        raw_score=doubt,
+        scores={"confidence": doubt},
     )
     return made, truth
 
@@ -62,11 +62,11 @@ def test_a_quote_is_about_the_labels_that_there_will_be_flips_included():
 def test_the_pilot_is_taken_in_the_order_of_its_draw_whatever_order_its_file_has():
     data, truth = frame()
     model = risking.fit(data, truth, KEY, 0.05)
-    assert model.raw.tolist() == data.raw_score[np.argsort(data.u)].tolist()
+    assert model.raw.tolist() == data.scores["confidence"][np.argsort(data.u)].tolist()
 
 
 def test_labels_buy_fewer_items_where_some_are_labelled_twice():
-    data, truth = frame()
+    data, truth = frame(90)
     model = risking.fit(data, truth, KEY, 0.05)
     once = {p["human_labels"]: p["corrected_accuracy"]["estimate"] for p in quoted(model)["points"]}
     twice = {
