@@ -2,7 +2,7 @@
 
 Pure; reading and writing is `work`. Every item, labelled or not, is priced by the model of its own fold,
 which has not seen its label (algorithms.md 8.4), and neither labels nor risks change after wave 1 has been
-planned. Whether the critic is worth following at all is another question, asked anew with every audit.
+planned. Whether the critic is worth following at all is another question, and `judging` asks it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actuary.sampler import critics, frames, people
-from actuary.stats import calibration, checks, choice, flips, prn, quality, risk, worth
+from actuary.sampler import critics, frames
+from actuary.stats import checks, choice, flips, prn, risk, worth
 
 FOLDS = 5
 
@@ -96,22 +96,6 @@ class Model:
             flips=None if form["flips"] is None else flips.Gain(**form["flips"]),
             alpha=form["alpha"],
         )
-
-    def figures(self) -> dict[str, Any]:
-        """What a report says of the critic, measured out of fold on the pilot."""
-        kinds = [fold.kind for fold in self.folds]
-        figures: dict[str, Any] = {
-            "reason": self.reason,
-            "models": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
-            **measured(self.eps, self.wrong, self.alpha),
-        }
-        scored = ~np.isnan(self.raw)
-        if scored.any():
-            figures["raw"] = _reliability(self.raw[scored], self.wrong[scored], self.alpha)
-        if self.worth is not None:
-            figures["worthless"] = not self.worth.shown
-            figures["worth"] = worth_in_words(self.worth, self.reason)
-        return {"figures": figures}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,117 +264,9 @@ def read(found: pa.Table, ids: pa.Array, classes: Sequence[str]) -> Risks:
     )
 
 
-def follow(evidence: worth.Worth | None, asked: str, reason: str = "") -> tuple[str, str]:
-    """Returns the rule that a wave is drawn by, and why it is not the one that was asked for.
-
-    A critic that has not been shown to be better than chance is not followed: the labels are then drawn
-    uniformly, and all of them estimate.
-
-    Args:
-        evidence: what the critic is worth; None follows it.
-        asked: the rule that was asked for.
-        reason: why there is no risk model; empty when there is one.
-    """
-    if asked == "uniform" or evidence is None or (evidence.shown and not reason):
-        return asked, ""
-    return "uniform", f"Drawn uniformly and not by the rule {asked}: {worth_in_words(evidence, reason)}"
-
-
-def worth_in_words(evidence: worth.Worth, reason: str) -> str:
-    """Says what a critic has been shown to be."""
-    if reason:
-        return f"the critic could not be judged: {reason}."
-    stake = f"{100 * evidence.alpha:g} %"
-    if evidence.shown:
-        return (
-            f"the critic tells wrong labels from right ones: {evidence.labels} labels say so, and would say "
-            f"so of a worthless critic, at any look, with a probability of at most {stake}."
-        )
-    return (
-        f"on {evidence.labels} labels the critic has not been shown to tell wrong labels from right ones "
-        f"(level {stake}, whenever one looks). It may be worthless, or the labels may be too few."
-    )
-
-
-def evidence(model: Model, risks: Risks, waves: Sequence[people.Wave]) -> worth.Worth | None:
-    """Returns what the critic is worth after the audits of the waves so far.
-
-    The pilot's bets are the model's. Each audit is a block of its own, in the order of its draw, on risks
-    that were frozen before it. The certain and the drawn strata are chosen by risk, and say nothing here
-    (8.12).
-
-    Args:
-        model: the risk model.
-        risks: labels and risks as they were frozen.
-        waves: what people said, wave by wave from the pilot on.
-    """
-    found = model.worth
-    for wave in waves[1:]:
-        if found is not None:
-            eps, wrong = _audited(risks, wave, "audit")
-            found = found.after(eps, wrong)
-    return found
-
-
-def sampled(risks: Risks, waves: Sequence[people.Wave]) -> tuple[frames.Floats, frames.Bools]:
-    """Returns machine risks and errors of the random sample that pilot and first audit make together.
-
-    The audit is a simple random sample, by a key of its own, of what the pilot left: together they are one of
-    all items, and every label weighs the same. Later audits see only what earlier waves left, and the other
-    strata were chosen by risk; neither is taken (8.12).
-    """
-    parts = [
-        _audited(risks, wave, stratum) for wave, stratum in zip(waves[:2], ("pilot", "audit"), strict=False)
-    ]
-    return np.concatenate([eps for eps, _ in parts]), np.concatenate([wrong for _, wrong in parts])
-
-
-def _audited(risks: Risks, wave: people.Wave, stratum: str) -> tuple[frames.Floats, frames.Bools]:
-    at = frames.indices(risks.ids, wave.ids)
-    rows = np.flatnonzero(wave.of(stratum) & wave.labelled & (at >= 0))
-    rows = rows[risks.machine[at[rows]] >= 0]
-    rows = rows[np.argsort(wave.order[rows], kind="stable")]
-    at = at[rows]
-    return risks.machine_risk[at], wave.label[rows] != risks.machine[at]
-
-
-def measured(eps: frames.Floats, wrong: frames.Bools, alpha: float) -> dict[str, Any]:
-    """Returns how risks compare with errors on a simple random sample: calibration and ranking."""
-    figures: dict[str, Any] = {"items": len(eps), "calibrated": _reliability(eps, wrong, alpha)}
-    if wrong.any() and not wrong.all():
-        bounds = calibration.auroc_interval(eps, wrong, alpha=alpha)
-        figures["auroc"] = {
-            "estimate": quality.auroc(eps, wrong),
-            "low": bounds.low,
-            "high": bounds.high,
-            "method": "newcombe",
-        }
-    return figures
-
-
 def _read_fold(record: Mapping[str, Any]) -> choice.Chosen:
     if "members" in record:
         return choice.Chosen.from_record(record)
     columns = tuple(range(len(record["center"])))
     model = risk.PlattModel.from_record(record)
     return choice.Chosen(members=(choice.Fitted(kind="platt", columns=columns, model=model),), weights=(1.0,))
-
-
-def _reliability(eps: frames.Floats, wrong: frames.Bools, alpha: float) -> dict[str, Any]:
-    if not len(eps):
-        return {"bins": [], "expected_calibration_error": None}
-    bins = quality.reliability(eps, wrong, bins=10, alpha=alpha)
-    return {
-        "bins": [
-            {
-                "predicted": each.mean_risk,
-                "observed": each.error_rate,
-                "low": each.error_low,
-                "high": each.error_high,
-                "items": each.count,
-            }
-            for each in bins
-        ],
-        "expected_calibration_error": quality.expected_calibration_error(eps, wrong),
-        "calibration_error_by_chance": calibration.calibration_error_by_chance(eps),
-    }

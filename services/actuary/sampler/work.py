@@ -1,7 +1,7 @@
 """What the sampler's Jobs do in their process: fit the risk model, quote, plan, estimate.
 
-Each reads artifacts, calls the pure decisions of `risking`, `planning`, `estimating` and writes one artifact.
-Chance comes from the campaign's key alone, so a Job that dies and is repeated writes the same.
+Each reads artifacts, calls the pure decisions of `risking`, `judging`, `planning` and `estimating`, and writes
+one artifact. Chance comes from the campaign's key alone, so a Job that dies and is repeated writes the same.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from actuary import errors
 from actuary.jobs import worker
-from actuary.sampler import estimating, frames, people, planning, quoting, risking
+from actuary.sampler import estimating, frames, judging, people, planning, quoting, risking
 from actuary.stats import estimates, prn
 from actuary.storage import artifacts, schemas, tables
 
@@ -43,7 +43,7 @@ class FitRisk:
         model = risking.fit(frame, label, key, 1.0 - float(spec.get("confidence_level", 0.95)))
         ref = context.write_file("risk.json", model.to_json())
         context.finish(
-            objects=(ref,), counts={"labelled": model.items}, parameters={"results": model.figures()}
+            objects=(ref,), counts={"labelled": model.items}, parameters={"results": judging.figures(model)}
         )
 
 
@@ -61,7 +61,7 @@ class MakeQuote:
             pilot=int(sampling.get("pilot_items", model.items)),
             labels=int(budget["human_labels"]),
             audit=int(sampling.get("audit_items", 0)),
-            rule=risking.follow(model.worth, sampling.get("rule", "threshold"), model.reason)[0],
+            rule=judging.follow(model.worth, sampling.get("rule", "threshold"), model.reason)[0],
             beta=float(sampling.get("beta", 10.0)),
             label_micros=int(budget.get("human_label_micros", 0)),
             machine_micros=int(spec.get("machine_micros", 0)),
@@ -118,7 +118,7 @@ class MakePlan:
                     "tau"
                 ]
             )
-            rule, note = risking.follow(risking.evidence(model, risks, earlier), wishes.rule, model.reason)
+            rule, note = judging.follow(judging.evidence(model, risks, earlier), wishes.rule, model.reason)
             wishes = dataclasses.replace(wishes, rule=rule)
             rows = planning.wave(frame, risks.risk, known, pilot_tau, wishes)
             rows.notes += [note] if note else []
@@ -238,8 +238,8 @@ class MakeEstimate:
                 parents=context.parents(),
                 parameters={
                     "item_count": weights.num_rows,
-                    "critic": risking.measured(
-                        *risking.sampled(risks, waves), 1.0 - float(spec.get("confidence_level", 0.95))
+                    "critic": judging.measured(
+                        *judging.sampled(risks, waves), 1.0 - float(spec.get("confidence_level", 0.95))
                     ),
                     "design": outcome.design.to_record(),
                     "results": {

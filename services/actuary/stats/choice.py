@@ -9,7 +9,7 @@ What is chosen among are the candidates and one mixture of them. Where two kinds
 a table of few columns and trees over many do on 1,000 labels, their mixture is better than either: choosing
 one throws half of what is known away.
 
-Which candidates there are, and on which columns, is deliberately not said here: `sampler.risking` does.
+Which candidates there are, and on which columns, is deliberately not said here: `sampler.critics` does.
 """
 
 from __future__ import annotations
@@ -95,7 +95,8 @@ class Chosen:
     def predict(self, x: npt.ArrayLike) -> checks.Floats:
         """Returns ε, shape [N], of all features, shape [N, p]."""
         each = [w * m.predict(x) for w, m in zip(self.weights, self.members, strict=True)]
-        return np.minimum(np.sum(each, axis=0), 1.0)  # weights sum to 1 only up to rounding
+        eps: checks.Floats = np.minimum(np.sum(each, axis=0), 1.0)  # weights sum to 1 only up to rounding
+        return eps
 
     def to_record(self) -> dict[str, Any]:
         """Returns it as JSON values."""

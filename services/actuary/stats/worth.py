@@ -8,7 +8,7 @@ rich only if they say something. The wealth is a martingale for a worthless crit
 The null is not "the AUROC of the raw score is 1/2" but "risks that were fitted on earlier labels say nothing
 of later ones". A critic that is wrong about the direction is calibrated into a useful one, and passes.
 
-Nothing here says how a critic is used; the planner does (`sampler.risking.Model.rule`).
+Nothing here says how a critic is used; the planner does (`sampler.judging.follow`).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 import scipy.special
 
-from actuary.sampler import boosting, critics, frames, people, risking
+from actuary.sampler import boosting, critics, frames, judging, people, risking
 from actuary.stats import prn, risk, worth
 
 KEY = prn.project_key(5)
@@ -123,7 +123,7 @@ def test_what_a_platt_scaling_cannot_say_is_said_by_trees_from_enough_labels():
     wrong = (abs(doubt - 0.5) < 0.2) & (data.length < 25) & (rng.random(800) < 0.9)
     model = risking.fit(data, answered(data, wrong), KEY, 0.05)
     assert all("trees" in fold.kind for fold in model.folds)
-    assert model.figures()["figures"]["auroc"]["low"] > 0.9
+    assert judging.figures(model)["figures"]["auroc"]["low"] > 0.9
     read = risking.Model.from_json(model.to_json())
     assert read.to_json() == model.to_json()
     assert risking.price(data, read, KEY).risk.tolist() == risking.price(data, model, KEY).risk.tolist()
@@ -135,7 +135,7 @@ def test_ten_thousand_labels_are_no_obstacle():
     data = frame(10_000, doubt)
     model = risking.fit(data, answered(data, rng.random(10_000) < doubt), KEY, 0.05)
     assert model.worth.shown
-    assert model.figures()["figures"]["calibrated"]["expected_calibration_error"] < 0.03
+    assert judging.figures(model)["figures"]["calibrated"]["expected_calibration_error"] < 0.03
 
 
 SITUATIONS = {
@@ -154,10 +154,10 @@ def test_with_nothing_to_fit_on_all_risks_are_the_base_rate_and_the_rule_is_unif
     np.testing.assert_allclose(
         risking.price(data, model, KEY).machine_risk, (wrong.sum() + 0.5) / (len(wrong) + 1), atol=1e-12
     )
-    rule, note = risking.follow(model.worth, "threshold", model.reason)
+    rule, note = judging.follow(model.worth, "threshold", model.reason)
     assert rule == "uniform"
     assert "could not be judged" in note
-    assert model.figures()["figures"]["worthless"]
+    assert judging.figures(model)["figures"]["worthless"]
     assert risking.Model.from_json(model.to_json()).to_json() == model.to_json()
 
 
@@ -185,13 +185,13 @@ def test_good_and_adversarial_critics_are_followed_and_a_useless_one_is_not():
     adversarial = judged(np.where(wrong, 0.0, 0.5) + noise / 2, wrong)
     useless = judged(noise, wrong)
     for model in (good, adversarial):
-        assert risking.follow(model.worth, "threshold") == ("threshold", "")
-        assert not model.figures()["figures"]["worthless"]
-    rule, note = risking.follow(useless.worth, "threshold")
+        assert judging.follow(model.worth, "threshold") == ("threshold", "")
+        assert not judging.figures(model)["figures"]["worthless"]
+    rule, note = judging.follow(useless.worth, "threshold")
     assert rule == "uniform"
     assert "has not been shown to tell wrong labels from right ones" in note
-    assert useless.figures()["figures"]["worthless"]
-    assert risking.follow(useless.worth, "uniform") == ("uniform", "")
+    assert judging.figures(useless)["figures"]["worthless"]
+    assert judging.follow(useless.worth, "uniform") == ("uniform", "")
 
 
 def waves_of(data, order, label) -> list[people.Wave]:
@@ -227,14 +227,14 @@ def test_audits_add_evidence_and_what_was_chosen_by_risk_does_not():
     waves = waves_of(data, order, told)
     first = np.array([i for i in order[10:20] if told[i] >= 0])[::-1]  # in the order of the draw
     by_hand = model.worth.after(risks.machine_risk[first], wrong[first])
-    assert risking.evidence(model, risks, waves[:2]) == by_hand
+    assert judging.evidence(model, risks, waves[:2]) == by_hand
     last = order[30:40][::-1]
-    assert risking.evidence(model, risks, waves) == by_hand.after(risks.machine_risk[last], wrong[last])
-    eps, errors = risking.sampled(risks, waves)
+    assert judging.evidence(model, risks, waves) == by_hand.after(risks.machine_risk[last], wrong[last])
+    eps, errors = judging.sampled(risks, waves)
     at = np.concatenate([order[:10][::-1], first])
     assert eps.tolist() == risks.machine_risk[at].tolist()
     assert errors.tolist() == wrong[at].tolist()
-    figures = risking.measured(eps, errors, 0.05)
+    figures = judging.measured(eps, errors, 0.05)
     assert figures["items"] == 19
     assert figures["auroc"]["low"] < figures["auroc"]["estimate"] <= figures["auroc"]["high"]
     assert figures["calibrated"]["calibration_error_by_chance"] > 0
@@ -254,13 +254,13 @@ def test_a_model_of_the_first_release_prices_as_it_did_and_is_followed():
     model = risking.Model.from_json(json.dumps(old).encode())
     expected = risk.predict(platt, np.stack([risk.logit(doubt), risk.logit(1 - doubt)], axis=1))
     np.testing.assert_allclose(risking.price(data, model, KEY).machine_risk, expected)
-    assert risking.follow(model.worth, "threshold", model.reason) == ("threshold", "")
-    assert risking.evidence(model, risking.price(data, model, KEY), []) is None
+    assert judging.follow(model.worth, "threshold", model.reason) == ("threshold", "")
+    assert judging.evidence(model, risking.price(data, model, KEY), []) is None
     assert risking.Model.from_json(model.to_json()).to_json() == model.to_json()
 
 
 def test_evidence_that_comes_with_the_audit_makes_a_rule_followed_after_all():
     before = worth.Worth(alpha=0.05, labels=30, log_wealth=1.0, best=1.0)
-    assert risking.follow(before, "threshold")[0] == "uniform"
+    assert judging.follow(before, "threshold")[0] == "uniform"
     after = before.after([0.9] * 5 + [0.1] * 15, [True] * 5 + [False] * 15)
-    assert risking.follow(after, "threshold")[0] == "threshold"
+    assert judging.follow(after, "threshold")[0] == "threshold"
