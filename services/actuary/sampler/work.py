@@ -1,7 +1,8 @@
 """What the sampler's Jobs do in their process: fit the risk model, quote, plan, estimate.
 
-Each reads artifacts, calls the pure decisions of `risking`, `judging`, `planning` and `estimating`, and writes
-one artifact. Chance comes from the campaign's key alone, so a Job that dies and is repeated writes the same.
+Each reads artifacts, calls the pure decisions of `risking`, `judging`, `planning` and `estimating`, and
+writes one artifact. Chance comes from the campaign's key alone, so a Job that dies and is repeated writes the
+same.
 """
 
 from __future__ import annotations

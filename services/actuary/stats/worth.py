@@ -205,6 +205,6 @@ def bet(
             if start >= max(candidate.least, risk.MIN_LABELS):
                 model = choice.fit_or_constant(candidate, features[:start], wrong[:start])
                 purses[c] += log_evidence(model.predict(features[block]), wrong[block])
-        wealth = float(scipy.special.logsumexp(purses)) - math.log(purses.size)
+        wealth = float(np.logaddexp.reduce(purses)) - math.log(purses.size)
         best = max(best, wealth)
     return Worth(alpha=alpha, labels=wrong.size, log_wealth=wealth, best=best)
