@@ -331,8 +331,7 @@ def predict_folds(models: Sequence[RiskModel], x: npt.ArrayLike, fold: npt.Array
     eps = np.empty(index.size)
     for k, model in enumerate(models):
         rows = index == k
-        if rows.any():
-            eps[rows] = model.predict(features[rows])
+        eps[rows] = model.predict(features[rows])
     return eps
 
 
