@@ -24,8 +24,9 @@ FOLDS = 5
 WORTH_ALPHA = 0.1
 """Probability with which a worthless critic may ever be followed, in all looks of a campaign together.
 
-Above the usual .05, since the two mistakes do not weigh the same: to follow a worthless critic makes an estimate
-less precise and never wrong, while not to follow a good one leaves errors that the budget would have found.
+Above the usual .05, since the two mistakes do not weigh the same: to follow a worthless critic makes an
+estimate less precise and never wrong, while not to follow a good one leaves errors that the budget would have
+found.
 """
 
 _PRICED_AT_ONCE = 65_536
