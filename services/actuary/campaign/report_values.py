@@ -185,12 +185,15 @@ def _critic(inputs: closing.Inputs, strategy: str) -> values.CriticQuality | Non
     figures = inputs.risk_model.parameters["results"].get("figures", {})
     if "calibrated" not in figures:
         return None
+    # the estimate has measured it again, on pilot and audit together
+    latest = inputs.weights.parameters.get("critic", figures)
     return values.CriticQuality(
         strategy=strategy,
-        calibrated=_reliability(figures["calibrated"]),
+        calibrated=_reliability(latest["calibrated"]),
         raw=_reliability(figures["raw"]) if "raw" in figures else None,
-        auroc=interval(figures.get("auroc")),
-        items=int(figures.get("items", 0)),
+        auroc=interval(latest.get("auroc")),
+        items=int(latest.get("items", 0)),
+        worth=str(figures.get("worth", "")),
     )
 
 
@@ -198,6 +201,7 @@ def _reliability(form: Mapping[str, Any]) -> values.Reliability:
     return values.Reliability(
         bins=tuple(values.ReliabilityBin(**each) for each in form["bins"]),
         expected_calibration_error=form.get("expected_calibration_error"),
+        by_chance=form.get("calibration_error_by_chance"),
     )
 
 

@@ -8,6 +8,10 @@ randomness and no dependency but NumPy and SciPy; chance comes in as permanent r
     prn         keys, permanent random numbers, folds
     keyed_hash  the hash under them, without NumPy
     risk        P(the machine is wrong), from few labels
+    isotonic    the same as a rising function of one score
+    trees       the same by boosted trees that were grown elsewhere
+    choice      which of them, and fitted on what
+    worth       whether a critic is better than chance, whenever one looks
     flips       changing labels where that provably pays
     rules       inclusion probabilities for a budget: those of the ACT paper
     robust      those that serve estimates too: square root, hybrid, Lagrange
@@ -26,6 +30,7 @@ randomness and no dependency but NumPy and SciPy; chance comes in as permanent r
     quote       what a budget would buy
     training    targets and weights of the ACT loss
     quality     AQG, ABS, AUROC, calibration
+    calibration how sure one may be of AUROC and calibration
 
 Notation of the docstrings: N items; y the human's label, ŷ the machine's; d = 1[y ≠ ŷ]; ε = predicted
 P(d = 1), the risk; π inclusion probability; c cost of a label, 1 unless given; B budget in labels, or in the
