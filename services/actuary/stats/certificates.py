@@ -19,6 +19,7 @@ References:
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
@@ -160,15 +161,13 @@ def audit_size(eligible: int, allowed: int, alpha1: float, alpha2: float, error_
     checks.count("allowed", allowed, 0, eligible)
     checks.within("error_rate", [error_rate], 0.0, 1.0)
 
-    def accepts(size: int) -> int:
+    def accepts(found: int, size: int) -> bool:
         limit = credit_limit(eligible, size, allowed, alpha2)
-        return acceptance(eligible, size, limit, alpha1)
+        return acceptance(eligible, size, limit, alpha1) >= found
 
     size, found = 0, 0
     while True:  # ends: size only grows, and an audit of everything accepts any number
-        size = _first(
-            lambda k, found=found: accepts(k) >= found, size, eligible
-        )  # more audited, more accepted
+        size = _first(functools.partial(accepts, found), size, eligible)  # more audited, more accepted
         expected = math.ceil(error_rate * size)
         if expected <= found:
             return size
