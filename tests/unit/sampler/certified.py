@@ -1,6 +1,6 @@
 """A small campaign with a certificate, written through the product's writers into a folder.
 
-600 items in 4 shards, a pilot of 60 that the risks were fitted on, then the plans of the certificate with
+600 items in 2 shards, a pilot of 60 that the risks were fitted on, then the plans of the certificate with
 answers to each until nothing is left to plan.
 """
 
@@ -19,7 +19,8 @@ from actuary.storage import artifacts, folder, schemas, tables
 
 CLASSES = ("no", "yes")
 SEED = 11
-SHARDS = 4
+KEY = prn.project_key(SEED)
+SHARDS = 2
 CAMPAIGN = "campaigns/small"
 
 
@@ -31,6 +32,7 @@ class Campaign:
     ids: list[str]
     truth: np.ndarray
     earlier: tuple[str, ...]
+    frame: frames.Frame | None = None
     plans: list[str] = dataclasses.field(default_factory=list)
     frozen: certifying.Frozen | None = None
 
@@ -40,7 +42,7 @@ class Campaign:
         store = folder.FolderStore(path)
         rng = np.random.default_rng(5)
         ids = [f"item-{number:04d}" for number in range(size)]
-        key = prn.project_key(SEED)
+        key = KEY
         # in the order of shards and ids, as a frame is
         ids.sort(key=lambda item: (tables.shard_of(prn.digest([item], key)[0], SHARDS)[0], item))
         hashes, u = prn.digest(ids, key)
@@ -84,7 +86,7 @@ class Campaign:
     def _wishes(self, wave: int, labels: int) -> planning.Wishes:
         return planning.Wishes(
             wave=wave, labels=labels, audit=0, rule="threshold", beta=10.0, failed_share=0.0,
-            double_share=0.0, key=prn.project_key(SEED),
+            double_share=0.0, key=KEY,
         )  # fmt: skip
 
     def write(self, name, table, kind, parents=(), parameters=None):
@@ -120,12 +122,16 @@ class Campaign:
             ),
         )
 
+    def asked(self, plan: str) -> list[str]:
+        """Items that a plan asks for."""
+        manifest = artifacts.read_manifest(self.store, f"{CAMPAIGN}/{plan}")[0]
+        return tables.read_all(self.store, manifest)["item_id"].to_pylist()
+
     def answer(self, plan: str, said: Callable[[str], str | None]) -> None:
         """Writes what people said to each item of a plan: a label, None for "cannot tell"; "" for nothing."""
-        table = tables.read_all(self.store, artifacts.read_manifest(self.store, f"{CAMPAIGN}/{plan}")[0])
-        ids = [item for item in table["item_id"].to_pylist() if said(item) != ""]
+        ids = [item for item in self.asked(plan) if said(item) != ""]
         labels = [said(item) for item in ids]
-        shard = tables.shard_of(prn.digest(ids, prn.project_key(SEED))[0], SHARDS)
+        shard = tables.shard_of(prn.digest(ids, KEY)[0], SHARDS)
         resolved = pa.table(
             {
                 "item_id": pa.array(ids, pa.string()),
@@ -152,7 +158,7 @@ class Campaign:
         )
 
     def pool(self) -> certifying.Pool:
-        return verifying.read_pool(self.store, self.sources, CLASSES, prn.project_key(SEED))
+        return verifying.read_pool(self.store, self.sources, CLASSES, KEY)
 
     def plan(self, number: int) -> int:
         """Writes the certificate's plan of that number; returns how many items it asks for."""
