@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actuary import errors
-from actuary.sampler import certifying
+from actuary.sampler import certifying, doubles
 from actuary.stats import audits
 
 FORMAT = 1
@@ -76,6 +76,8 @@ class Certificate:
     """Counts of each group at each look that was taken."""
     conclusions: tuple[audits.Conclusion | None, ...]
     """None where the target was not provable with the planned audit."""
+    truth: doubles.Truth | None
+    """What doubles say of the truth; None where no level was kept for that."""
     code_version: str
     """Of the Actuary that froze the design."""
 
@@ -89,6 +91,8 @@ class Certificate:
             "sources": self.sources.to_record(),
             "digests": dict(self.digests),
             "classes": list(self.frozen.classes),
+            "alpha_pairs": self.frozen.alpha_pairs,
+            "truth": self.truth and dataclasses.asdict(self.truth),
             "key": {"id": self.key_id, "purpose": self.frozen.purpose},
             "groups": [
                 {
@@ -138,6 +142,7 @@ class Certificate:
                 conclusions=tuple(
                     group["conclusion"] and audits.Conclusion(**group["conclusion"]) for group in groups
                 ),
+                truth=record["truth"] and doubles.Truth(**record["truth"]),
                 code_version=record["code_version"],
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -146,3 +151,44 @@ class Certificate:
 
 def _plain(record: dict[str, Any]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in record.items()}
+
+
+def statement(
+    frozen: certifying.Frozen, conclusions: Sequence[audits.Conclusion | None], truth: doubles.Truth | None
+) -> str:
+    """Says the claim in words; one line a group, and what no certificate can see."""
+    lines = []
+    level = f"With probability at least {100 * (1 - frozen.alpha):.6g} %"
+    if len(frozen.groups) > 1:
+        level += ", for all classes together"
+    for group, conclusion in zip(frozen.groups, conclusions, strict=True):
+        of = f" that the machine gave as {group.name!r}" if group.name else ""
+        design = group.design
+        if conclusion is None:
+            lines.append(
+                f"Labels{of}: an error rate of at most {100 * (design.target or 0):.6g} % is not provable"
+                f" with an audit of {design.looks[-1]}; it needs K = {group.needs}."
+            )
+            continue
+        rate = 100 * conclusion.errors / design.population
+        text = (
+            f"{level}, at most {conclusion.errors} of {design.population} labels{of} ({rate:.4g} %) still"
+            " differ from what these reviewers would say"
+        )
+        if design.target is not None:
+            met = {
+                "certified": "the target of {} % is met",
+                "not-met": "the target of {} % is missed, since items stayed unresolved",
+                "budget-exhausted": "the target of {} % would have cost more than the budget",
+            }[conclusion.verdict]
+            text += "; " + met.format(f"{100 * design.target:.6g}")
+        lines.append(text + ".")
+    if truth is not None and truth.error is not None:
+        lines.append(
+            f"At most {100 * truth.error:.4g} % of the labels are not the truth, if people err independently"
+            f" of one another ({truth.agreed} of {truth.pairs} pairs agree)."
+        )
+    elif truth is not None:
+        lines.append(f"Nothing can be said about the truth: {truth.reason}.")
+    lines.append("Mistakes that all reviewers share stay invisible.")
+    return "\n".join(lines)

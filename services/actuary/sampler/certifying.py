@@ -43,6 +43,9 @@ class Wishes:
     """Number of its first plan: its audit has a key of its own."""
     target: float | None = None
     """Share of wrong labels that may be left, in target mode."""
+    alpha_pairs: float = 0.0
+    """Part of `alpha` that is kept for the bound on reviewers' mistakes (`doubles`); 0: nothing is said of
+    the truth."""
     per_class: bool = False
     reserve: int = 0
     """Items that may stay unresolved without breaking the target; of each class, if per class."""
@@ -99,6 +102,8 @@ class Frozen:
     classes: tuple[str, ...]
     purpose: str
     """Of the audit's key."""
+    alpha_pairs: float
+    """Level kept for the bound on reviewers' mistakes."""
 
     def to_record(self) -> dict[str, Any]:
         """Returns it as JSON values."""
@@ -106,6 +111,7 @@ class Frozen:
             "groups": [group.to_record() for group in self.groups],
             "classes": list(self.classes),
             "purpose": self.purpose,
+            "alpha_pairs": self.alpha_pairs,
         }
 
     @classmethod
@@ -115,12 +121,14 @@ class Frozen:
             groups=tuple(Group.from_record(group) for group in record["groups"]),
             classes=tuple(record["classes"]),
             purpose=record["purpose"],
+            alpha_pairs=record["alpha_pairs"],
         )
 
     @property
     def alpha(self) -> float:
         """α of all claims together."""
-        return math.fsum(group.design.alpha1 + group.design.alpha2 for group in self.groups)
+        groups = math.fsum(group.design.alpha1 + group.design.alpha2 for group in self.groups)
+        return groups + self.alpha_pairs
 
 
 def freeze(pool: Pool, wishes: Wishes) -> Frozen:
@@ -143,7 +151,7 @@ def freeze(pool: Pool, wishes: Wishes) -> Frozen:
         violation = errors.Violation("certificate", f"{error} (of {whole} items nobody has looked at)")
         raise errors.InvalidInputError.of([violation]) from error
     purpose = f"certificate-{wishes.wave}/audit"
-    return Frozen(groups=tuple(groups), classes=pool.classes, purpose=purpose)
+    return Frozen(groups=tuple(groups), classes=pool.classes, purpose=purpose, alpha_pairs=wishes.alpha_pairs)
 
 
 def _group(pool: Pool, wishes: Wishes, name: str, mask: frames.Bools, parts: int, whole: int) -> Group:
@@ -158,7 +166,9 @@ def _group(pool: Pool, wishes: Wishes, name: str, mask: frames.Bools, parts: int
     else:
         looks = tuple(sorted({min(max(1, look // parts), eligible) for look in wishes.looks}))
         labels = min(max(wishes.labels * eligible // whole, looks[0]), eligible)
-    alpha = wishes.alpha / parts
+    if not 0.0 <= wishes.alpha_pairs < wishes.alpha:
+        raise ValueError(f"alpha_pairs: expected a part of alpha {wishes.alpha}, got {wishes.alpha_pairs}")
+    alpha = (wishes.alpha - wishes.alpha_pairs) / parts
     if wishes.mode == "budget":
         if len(looks) != 1 or wishes.target is not None:
             raise ValueError(
@@ -305,24 +315,31 @@ def answers(waves: Sequence[people.Wave], ids: pa.Array) -> frames.Longs:
     return label
 
 
-def rows(pool: Pool, frozen: Frozen, label: frames.Longs, number: int) -> planning.Rows:
+def orders(pool: Pool, frozen: Frozen) -> tuple[Order, ...]:
+    """Derives the order of every group; it costs a hash and a sort of all ids, and never changes."""
+    return tuple(order(pool, frozen, group) for group in frozen.groups)
+
+
+def rows(
+    pool: Pool, frozen: Frozen, found: Sequence[Order], label: frames.Longs, number: int
+) -> planning.Rows:
     """Draws plan `number` of the certificate, counted from 0; no rows when nothing is left to plan.
 
     Args:
         pool: as frozen.
         frozen: from `freeze`, or from the manifest of the first plan.
+        found: its `orders`.
         label: `answers` to the certificate's plans before this one, [N]; -1 everywhere for the first.
         number: of the plan.
     """
     made = planning.Rows()
-    for group in frozen.groups:
-        found = order(pool, frozen, group)
-        steps = walk(pool, group, found, label, number).steps
+    for group, each in zip(frozen.groups, found, strict=True):
+        steps = walk(pool, group, each, label, number).steps
         if len(steps) <= number:
             continue
         step = steps[number]
         if size := len(step.audit):
-            u = found.u[np.isin(found.audit, step.audit)]
+            u = each.u[np.isin(each.audit, step.audit)]
             pi = np.full(size, size / group.design.audit_from)
             made.add("audit", step.audit, s=np.ones(size), pi=pi, u=u, order=u, tau=float(u[-1]))
         if size := len(step.review):
@@ -354,35 +371,3 @@ def conclude(group: Group, steps: Walk, label: frames.Longs, answered: int) -> a
         )
     above = np.concatenate([step.review for step in steps.steps])
     return audits.conclude(group.design, steps.looks, int((label[above] < 0).sum()))
-
-
-def statement(frozen: Frozen, conclusions: Sequence[audits.Conclusion | None]) -> str:
-    """Says the claim in words; one line a group, and what no certificate can see."""
-    lines = []
-    level = f"With probability at least {100 * (1 - frozen.alpha):.6g} %"
-    if len(frozen.groups) > 1:
-        level += ", for all classes together"
-    for group, conclusion in zip(frozen.groups, conclusions, strict=True):
-        of = f" that the machine gave as {group.name!r}" if group.name else ""
-        design = group.design
-        if conclusion is None:
-            lines.append(
-                f"Labels{of}: an error rate of at most {100 * (design.target or 0):.6g} % is not provable"
-                f" with an audit of {design.looks[-1]}; it needs K = {group.needs}."
-            )
-            continue
-        rate = 100 * conclusion.errors / design.population
-        text = (
-            f"{level}, at most {conclusion.errors} of {design.population} labels{of} ({rate:.4g} %) still"
-            " differ from what these reviewers would say"
-        )
-        if design.target is not None:
-            met = {
-                "certified": "the target of {} % is met",
-                "not-met": "the target of {} % is missed, since items stayed unresolved",
-                "budget-exhausted": "the target of {} % would have cost more than the budget",
-            }[conclusion.verdict]
-            text += "; " + met.format(f"{100 * design.target:.6g}")
-        lines.append(text + ".")
-    lines.append("Mistakes that all reviewers share stay invisible.")
-    return "\n".join(lines)

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actuary import errors
-from actuary.sampler import certificate, certifying, frames, people, risking
+from actuary.sampler import certificate, certifying, doubles, frames, people, risking
 from actuary.stats import prn
 from actuary.storage import artifacts, objects, tables
 
@@ -101,29 +101,32 @@ def _derive(
     ]
     waves = people.waves(store, sources.plans, sources.resolved, frozen.classes)
     label = certifying.answers(waves, pool.ids)
-    reasons += _plans(sources, manifests, pool, frozen, waves)
-    orders, looks, conclusions = [], [], []
-    for group in frozen.groups:
-        found = certifying.order(pool, frozen, group)
+    orders = certifying.orders(pool, frozen)
+    reasons += _plans(sources, manifests, pool, frozen, orders, waves)
+    looks, conclusions = [], []
+    for group, found in zip(frozen.groups, orders, strict=True):
         reasons += _population(pool, group, found)
         try:
             steps = certifying.walk(pool, group, found, label, len(waves))
             conclusions.append(certifying.conclude(group, steps, label, len(waves)))
         except ValueError as error:
             raise errors.PreconditionError("\n".join([*reasons, str(error)])) from error
-        orders.append(found.digest)
         looks.append(steps.looks)
+    pairs, agreed = doubles.count(store, sources.plans, sources.resolved)
+    populations = [group.design.population for group in frozen.groups]
+    truth = doubles.of_conclusions(conclusions, populations, pairs, agreed, frozen.alpha_pairs)
     audit_key = prn.derive_key(key, frozen.purpose)
     made = certificate.Certificate(
-        statement=certifying.statement(frozen, conclusions),
+        statement=certificate.statement(frozen, conclusions, truth),
         confidence=round(1.0 - frozen.alpha, 12),
         sources=sources,
         digests=digests,
         frozen=frozen,
         key_id=hashlib.sha256(audit_key).hexdigest()[:16],
-        orders=tuple(orders),
+        orders=tuple(found.digest for found in orders),
         looks=tuple(looks),
         conclusions=tuple(conclusions),
+        truth=truth,
         code_version=first.code_version,
     )
     return made, reasons
@@ -207,6 +210,7 @@ def _plans(
     manifests: Mapping[str, artifacts.Manifest],
     pool: certifying.Pool,
     frozen: certifying.Frozen,
+    orders: Sequence[certifying.Order],
     waves: Sequence[people.Wave],
 ) -> Iterator[str]:
     """Reasons to doubt that each plan asks for what the frozen part and the answers before it give."""
@@ -217,7 +221,7 @@ def _plans(
             yield f"{uri}: expected the design of {first.uri}, which was frozen; got another one"
         try:
             before = certifying.answers(waves[:number], pool.ids)
-            wanted = certifying.rows(pool, frozen, before, number)
+            wanted = certifying.rows(pool, frozen, orders, before, number)
         except ValueError as error:
             yield f"{uri}: {error}"
             continue

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from actuary.sampler import certificate, certifying, frames, people, planning, risking, verifying
 from actuary.stats import prn
@@ -35,6 +36,8 @@ class Campaign:
     frame: frames.Frame | None = None
     plans: list[str] = dataclasses.field(default_factory=list)
     frozen: certifying.Frozen | None = None
+    double_share: float = 0.0
+    """Of the certificate's plans."""
 
     @classmethod
     def make(cls, path: Path, *, size: int = 600, pilot: int = 60, error_rate: float = 0.2) -> Campaign:
@@ -83,10 +86,10 @@ class Campaign:
     def truth_of(self, item: str) -> str | None:
         return CLASSES[self.truth[self.ids.index(item)]]
 
-    def _wishes(self, wave: int, labels: int) -> planning.Wishes:
+    def _wishes(self, wave: int, labels: int, double_share: float = 0.0) -> planning.Wishes:
         return planning.Wishes(
             wave=wave, labels=labels, audit=0, rule="threshold", beta=10.0, failed_share=0.0,
-            double_share=0.0, key=KEY,
+            double_share=double_share, key=KEY,
         )  # fmt: skip
 
     def write(self, name, table, kind, parents=(), parameters=None):
@@ -122,15 +125,17 @@ class Campaign:
             ),
         )
 
-    def asked(self, plan: str) -> list[str]:
-        """Items that a plan asks for."""
+    def asked(self, plan: str, *, doubled: bool = False) -> list[str]:
+        """Items that a plan asks for, or those of them that two people are to label."""
         manifest = artifacts.read_manifest(self.store, f"{CAMPAIGN}/{plan}")[0]
-        return tables.read_all(self.store, manifest)["item_id"].to_pylist()
+        table = tables.read_all(self.store, manifest)
+        return table.filter(pc.greater_equal(table["labels_wanted"], 1 + doubled))["item_id"].to_pylist()
 
     def answer(self, plan: str, said: Callable[[str], str | None]) -> None:
         """Writes what people said to each item of a plan: a label, None for "cannot tell"; "" for nothing."""
         ids = [item for item in self.asked(plan) if said(item) != ""]
         labels = [said(item) for item in ids]
+        doubled = set(self.asked(plan, doubled=True))
         shard = tables.shard_of(prn.digest(ids, KEY)[0], SHARDS)
         resolved = pa.table(
             {
@@ -139,7 +144,10 @@ class Campaign:
                 "label": pa.array(labels, pa.string()),
                 "answers": pa.array([1] * len(ids), pa.int32()),
                 "agreement": pa.array([float(label is not None) for label in labels], pa.float64()),
-                "method": ["unresolved" if label is None else "single" for label in labels],
+                "method": [
+                    "unresolved" if label is None else "majority" if item in doubled else "single"
+                    for item, label in zip(ids, labels, strict=True)
+                ],
                 "position": pa.array(range(len(ids)), pa.int64()),
                 "shard": shard,
             }
@@ -164,12 +172,14 @@ class Campaign:
         """Writes the certificate's plan of that number; returns how many items it asks for."""
         pool = self.pool()
         waves = people.waves(self.store, self.sources.plans, self.sources.resolved, CLASSES)
-        rows = certifying.rows(pool, self.frozen, certifying.answers(waves, pool.ids), number)
+        orders = certifying.orders(pool, self.frozen)
+        rows = certifying.rows(pool, self.frozen, orders, certifying.answers(waves, pool.ids), number)
         if not rows.at:
             return 0
         name = f"plan-{number + 1}"
         label = pa.array(CLASSES).take(pa.array(pool.final))
-        table = planning.table(self.frame, rows, self._wishes(number + 1, 0), label, 0)
+        wishes = self._wishes(number + 1, 0, self.double_share)
+        table = planning.table(self.frame, rows, wishes, label, 0)
         design = {"rule": "threshold", "seed": str(SEED), "certificate": self.frozen.to_record()}
         parents = ["items", "risks", "plan-0", "plan-0/resolved"]
         parents += [name for plan in self.plans for name in (plan, f"{plan}/resolved")]

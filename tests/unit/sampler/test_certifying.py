@@ -7,10 +7,12 @@ import json
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
+import scipy.stats
 
 from actuary import errors
-from actuary.sampler import certificate, certifying, verifying
+from actuary.sampler import certificate, certifying, doubles, verifying
 from actuary.stats import certificates
 from actuary.storage import artifacts, tables
 from unit.sampler import certified
@@ -93,7 +95,7 @@ def other(value):
         return value[:-1] + ("0" if value[-1:] != "0" else "1")
     if isinstance(value, bool | type(None)):
         return 7
-    return value + 1 if isinstance(value, int) else value / 2
+    return value + 1 if isinstance(value, int) else value / 2 + 0.003
 
 
 def test_a_certificate_with_any_one_value_changed_is_refused(issued):
@@ -219,11 +221,11 @@ def test_items_without_an_answer_count_as_wrong(campaign, nothing):
 def test_a_target_that_no_audit_of_that_size_proves_is_answered_with_the_size_that_could(campaign):
     wishes = certifying.Wishes(mode="target", labels=540, looks=(20,), alpha=0.05, wave=1, target=0.1)
     frozen = certifying.freeze(campaign.pool(), wishes)
-    (group,) = frozen.groups
+    (group,), orders = frozen.groups, certifying.orders(campaign.pool(), frozen)
 
     assert group.needs == certificates.audit_size(540, 60, 0.04, 0.01)
-    assert certifying.rows(campaign.pool(), frozen, np.full(600, -1), 0).at == []
-    assert certifying.statement(frozen, [None]).startswith(
+    assert certifying.rows(campaign.pool(), frozen, orders, np.full(600, -1), 0).at == []
+    assert certificate.statement(frozen, [None], None).startswith(
         "Labels: an error rate of at most 10 % is not provable with an audit of 20;"
         f" it needs K = {group.needs}."
     )
@@ -244,9 +246,58 @@ def test_each_class_has_its_share_of_level_audit_and_labels(campaign):
     assert certifying.Frozen.from_record(frozen.to_record()) == frozen
 
 
+def test_doubles_on_the_audit_carry_the_claim_to_the_truth(campaign):
+    campaign.double_share = 0.9
+    unsure = set(campaign.ids[::150])
+    made = campaign.certify(
+        lambda item: None if item in unsure else campaign.truth_of(item),
+        mode="budget", target=None, labels=400, looks=(200,), alpha_pairs=0.01,
+    )  # fmt: skip
+    pairs = campaign.asked("plan-1", doubled=True)
+    audited = set(pairs) & audit_of(campaign)
+    (conclusion,) = made.conclusions
+
+    assert made.confidence == 0.95
+    assert (made.truth.pairs, made.truth.agreed) == (len(audited), len(audited - unsure))
+    assert made.truth.error > conclusion.errors / 600
+    assert "of the labels are not the truth, if people err independently" in made.statement
+    assert verifying.verify(campaign.store, json.loads(made.to_json())) == []
+
+
+def audit_of(campaign):
+    manifest = artifacts.read_manifest(campaign.store, f"{certified.CAMPAIGN}/plan-1")[0]
+    table = tables.read_all(campaign.store, manifest)
+    return set(table.filter(pc.equal(table["stratum"], "audit"))["item_id"].to_pylist())
+
+
+def test_too_few_doubles_say_so(campaign):
+    campaign.double_share = 0.2
+    made = campaign.certify(mode="budget", target=None, labels=300, looks=(100,), alpha_pairs=0.01)
+
+    assert made.truth.error is None
+    assert "Nothing can be said about the truth: expected at least 100 doubles" in made.statement
+
+
+def test_reviewers_who_disagree_half_the_time_say_nothing_about_the_truth():
+    made = doubles.claim(pairs=120, agreed=70, alpha=0.01, residual=0.1, reviewed_share=0.5)
+
+    assert made.error is None
+    assert made.reason == "50 of 120 pairs disagree: reviewers may be wrong as often as not"
+
+
+def test_the_bound_of_reviewers_mistakes_is_the_root_of_the_disagreement_of_pairs():
+    made = doubles.claim(pairs=200, agreed=190, alpha=0.02, residual=0.04, reviewed_share=0.3)
+    eta = made.reviewer_error
+
+    # Clopper and Pearson: with disagreement 2 η (1 - η) so few of 200 pairs disagree in 2 % of cases
+    assert scipy.stats.binom.cdf(10, 200, 2 * eta * (1 - eta)) == pytest.approx(0.02)
+    assert made.error == pytest.approx(0.04 / (1 - eta) + 0.3 * eta)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"alpha_pairs": 0.05}, "alpha_pairs: expected a part of alpha 0.05, got 0.05"),
         ({"labels": 100}, r"labels: expected a whole number in \[200, 540\], got 100"),
         ({"labels": 541}, r"labels: expected a whole number in \[200, 540\], got 541"),
         ({"target": None}, "target mode: expected a target, got none"),
