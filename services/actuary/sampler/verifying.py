@@ -98,19 +98,23 @@ def _derive(
     reasons = [
         *_order_of_events(store, sources, manifests, digests),
         *_missing_items(store, manifests[sources.items], pool),
+        *(line for group in frozen.groups for line in _population(pool, group)),
     ]
+    if reasons:  # nothing can be derived from other items than the frozen ones
+        raise errors.PreconditionError("\n".join(reasons), reason="NO_CERTIFICATE")
     waves = people.waves(store, sources.plans, sources.resolved, frozen.classes)
     label = certifying.answers(waves, pool.ids)
     orders = certifying.orders(pool, frozen)
     reasons += _plans(sources, manifests, pool, frozen, orders, waves)
     looks, conclusions = [], []
     for group, found in zip(frozen.groups, orders, strict=True):
-        reasons += _population(pool, group, found)
+        steps = certifying.walk(pool, group, found, label, len(waves))
         try:
-            steps = certifying.walk(pool, group, found, label, len(waves))
             conclusions.append(certifying.conclude(group, steps, label, len(waves)))
         except ValueError as error:
-            raise errors.PreconditionError("\n".join([*reasons, str(error)])) from error
+            raise errors.PreconditionError(
+                "\n".join([*reasons, str(error)]), reason="NO_CERTIFICATE"
+            ) from error
         looks.append(steps.looks)
     pairs, agreed = doubles.count(store, sources.plans, sources.resolved)
     populations = [group.design.population for group in frozen.groups]
@@ -198,10 +202,11 @@ def _missing_items(
     ids = pa.concat_arrays(pieces) if pieces else pa.array([], pa.string())
     unpriced = int((frames.indices(pool.ids, ids) < 0).sum())
     strange = int((frames.indices(ids, pool.ids) < 0).sum())
-    if unpriced or strange:
+    twice = len(pool.ids) - pc.count_distinct(pool.ids).as_py()
+    if unpriced or strange or twice:
         yield (
-            f"risks: expected one row for each of the {len(ids)} items of the pool; {unpriced} have none, and"
-            f" {strange} rows are of no such item"
+            f"risks: expected one row for each of the {len(ids)} items of the pool; {unpriced} have none,"
+            f" {strange} rows are of no such item, {twice} are of one that has a row already"
         )
 
 
@@ -219,12 +224,8 @@ def _plans(
         design = manifests[uri].parameters.get("design", {})
         if any(design.get(name) != first.parameters["design"][name] for name in ("certificate", "seed")):
             yield f"{uri}: expected the design of {first.uri}, which was frozen; got another one"
-        try:
-            before = certifying.answers(waves[:number], pool.ids)
-            wanted = certifying.rows(pool, frozen, orders, before, number)
-        except ValueError as error:
-            yield f"{uri}: {error}"
-            continue
+        before = certifying.answers(waves[:number], pool.ids)
+        wanted = certifying.rows(pool, frozen, orders, before, number)
         expected = set(
             zip(
                 pool.ids.take(pa.array(np.concatenate([*wanted.at, np.empty(0, np.int64)]))).to_pylist(),
@@ -240,12 +241,12 @@ def _plans(
             )
 
 
-def _population(pool: certifying.Pool, group: certifying.Group, found: certifying.Order) -> Iterator[str]:
+def _population(pool: certifying.Pool, group: certifying.Group) -> Iterator[str]:
     """Reasons to doubt that a group's counts are those of its items."""
     mask = pool.final >= 0 if not group.name else pool.final == pool.classes.index(group.name)
     counts = {
         "population": int(mask.sum()),
-        "eligible": len(found.items),
+        "eligible": int((mask & ~pool.known).sum()),
         "charged": int((mask & pool.charged).sum()),
     }
     for name, expected in counts.items():

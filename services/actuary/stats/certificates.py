@@ -256,7 +256,7 @@ class Design:
 
 
 def needed_audit(design: Design) -> int | None:
-    """Says how large the last look has to be for the target to be provable; None if it is large enough.
+    """Says how large the last look that can be paid has to be to prove the target; None if it is.
 
     Args:
         design: in target mode.
@@ -278,7 +278,7 @@ def needed_audit(design: Design) -> int | None:
         return design.eligible
     levels = design.alpha1 / len(design.looks), design.alpha2 / len(design.looks)
     size = audit_size(design.eligible, min(design.allowed, design.eligible), *levels)
-    return None if size <= design.looks[-1] else size
+    return None if size <= max(look for look in design.looks if look <= design.labels) else size
 
 
 CUTS = 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 
 import numpy as np
@@ -195,6 +196,66 @@ def test_a_pilot_that_is_kept_quiet_is_found_among_what_the_risks_were_made_from
         verifying.issue(campaign.store, campaign.sources)
 
 
+def test_risks_that_leave_out_items_of_the_pool_are_refused(campaign):
+    """An order over fewer items would promise something about fewer labels than the campaign has."""
+    campaign.certify()
+    items = artifacts.read_manifest(campaign.store, f"{certified.CAMPAIGN}/items")[0]
+    fewer = artifacts.read_manifest(campaign.store, f"{certified.CAMPAIGN}/risks")[0].objects[:1]
+    parents = ["items", "risk", "plan-0", "plan-0/resolved"]
+    campaign.manifest("risks", "risks", fewer, parents, {})
+    missing = sum(ref.rows for ref in items.objects[1:])
+
+    with pytest.raises(
+        errors.PreconditionError, match=f"each of the 600 items of the pool; {missing} have none"
+    ):
+        verifying.issue(campaign.store, campaign.sources)
+
+
+def test_a_plan_with_another_design_than_the_first_is_refused(campaign):
+    campaign.certify()
+    name = f"{certified.CAMPAIGN}/plan-2"
+    plan = artifacts.read_manifest(campaign.store, name)[0]
+    design = {**plan.parameters["design"], "seed": "12"}
+    parents = ["items", "risks", "plan-0", "plan-0/resolved", "plan-1", "plan-1/resolved"]
+    campaign.manifest("plan-2", "plan", plan.objects, parents, {"design": design})
+    campaign.answer("plan-2", campaign.truth_of)
+
+    with pytest.raises(
+        errors.PreconditionError, match=f"{name}: expected the design of .*plan-1, which was frozen"
+    ):
+        verifying.issue(campaign.store, campaign.sources)
+
+
+def test_plans_that_are_of_no_certificate_make_none(campaign):
+    campaign.certify()
+    for plans, message in (
+        [["plan-0"], "expected the plan of a certificate, with its design"],
+        [[], "got 0 plans"],
+    ):
+        campaign.plans = plans
+        with pytest.raises(errors.PreconditionError, match=message):
+            verifying.issue(campaign.store, campaign.sources)
+
+
+def test_where_all_is_known_there_is_nothing_to_certify(campaign):
+    pool = dataclasses.replace(campaign.pool(), known=np.ones(600, dtype=bool))
+    wishes = certifying.Wishes(mode="target", labels=1, looks=(1,), alpha=0.05, wave=1, target=0.1)
+
+    with pytest.raises(errors.InvalidInputError, match="got none: all is known"):
+        certifying.freeze(pool, wishes)
+
+
+def test_answers_to_an_earlier_wave_that_change_what_is_open_to_the_audit_are_refused(campaign):
+    campaign.certify()
+    campaign.answer("plan-0", lambda item: "" if item == campaign.asked("plan-0")[0] else "no")
+    for name, parents in [("risk", ["items", "plan-0/resolved"]), ("risks", ["risk", "items"])]:
+        made = artifacts.read_manifest(campaign.store, f"{certified.CAMPAIGN}/{name}")[0]
+        campaign.manifest(name, made.table, made.objects, parents, {})
+
+    with pytest.raises(errors.PreconditionError, match="expected eligible 541, as risks and earlier waves"):
+        verifying.issue(campaign.store, campaign.sources)
+
+
 def test_a_certificate_is_not_issued_before_its_last_plan_is_answered(campaign):
     campaign.certify()
     campaign.plans = campaign.plans[:1]
@@ -224,7 +285,10 @@ def test_a_target_that_no_audit_of_that_size_proves_is_answered_with_the_size_th
     (group,), orders = frozen.groups, certifying.orders(campaign.pool(), frozen)
 
     assert group.needs == certificates.audit_size(540, 60, 0.04, 0.01)
-    assert certifying.rows(campaign.pool(), frozen, orders, np.full(600, -1), 0).at == []
+    nobody = np.full(600, -1)
+    assert certifying.rows(campaign.pool(), frozen, orders, nobody, 0).at == []
+    steps = certifying.walk(campaign.pool(), group, orders[0], nobody, 0)
+    assert certifying.conclude(group, steps, nobody, 0) is None
     assert certificate.statement(frozen, [None], None).startswith(
         "Labels: an error rate of at most 10 % is not provable with an audit of 20;"
         f" it needs K = {group.needs}."

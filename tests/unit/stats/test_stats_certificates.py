@@ -223,8 +223,12 @@ def test_what_an_audit_cannot_prove_is_an_answer_with_the_size_that_could():
     # ten items: no error may be left, and nothing short of all of them shows that
     ten = target(population=10, eligible=10, labels=10, **levels)
     assert certificates.needed_audit(ten) == 10
+    # the second look would prove it, and cannot be paid
+    dear = target(population=1000, eligible=1000, labels=80, looks=(40, 90), **levels)
+    assert certificates.needed_audit(dear) == certificates.audit_size(1000, 50, 0.02, 0.005)
     out_of_reach = target(population=30, charged=9, target=0.2, alpha1=0.04, alpha2=0.01)
     assert certificates.needed_audit(out_of_reach) == 12
+    assert audits.passing(out_of_reach, 0, [3, 6, 6, 6], [0] * 4) == 0
 
 
 def test_a_label_that_was_used_before_certifies_nothing():
