@@ -25,7 +25,11 @@ randomness and no dependency but NumPy and SciPy; chance comes in as permanent r
     families    probabilities that rise with one constant
     levels      that constant for a budget, from chunks
     streamed_hybrid  the hybrid rule from chunks
+    hypergeometric  exact tails, whatever the size of the population
     intervals   bounds that hold
+    anytime     bounds that may be watched
+    certificates    what is fixed before an audit: cuts, looks, levels
+    audits      what an audit found, and what it proves
     estimates   accuracy with its interval
     quote       what a budget would buy
     training    targets and weights of the ACT loss
