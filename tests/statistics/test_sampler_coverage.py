@@ -14,11 +14,12 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from actuary.sampler import estimating, frames, people, planning, risking
+from actuary.sampler import estimating, frames, people, phases, planning, risking
 from actuary.stats import prn
 
 ITEMS, PILOT, LABELS, AUDIT, CLASSES = 400, 50, 110, 40, 3
 LEVEL = 0.95
+NOBODY = np.zeros(0, dtype=np.int64)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -119,14 +120,15 @@ def replay(world: World, seed: int) -> tuple[estimating.Outcome, tuple[float, fl
     rows = planning.wave(frame, risks.risk, known, drawn.constants["tau"], wishes)
     waves = [pilot, answered(rows, 1, frame, truth, untold, world, world.answered)]
     labelled = np.flatnonzero(frame.labelled)
-    population = estimating.Population(
+    population = phases.Population(
         ids=frame.ids.take(pa.array(labelled)),
         machine=risks.machine[labelled],
         final=risks.final[labelled],
         machine_risk=risks.machine_risk[labelled],
         risk=risks.risk[labelled],
+        soft=risks.soft(labelled),
     )
-    outcome = estimating.estimate(population, waves, key, 1.0 - LEVEL, failed_labelled=0)
+    outcome = estimating.estimate(population, waves, key, 1.0 - LEVEL, failed=NOBODY)
     told = people.labels(waves, population.ids) >= 0
     doubtful = untold[labelled]
 

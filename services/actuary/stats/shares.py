@@ -15,6 +15,7 @@ import dataclasses
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from actuary.stats import checks, designs, estimates, intervals
 
@@ -119,6 +120,31 @@ def _two_gammas(design: designs.Design, sample: Sample, f_sum: float, alpha: flo
     ]
     under, over = parts
     return intervals.Interval(low=sure + under.low - over.high, high=sure + under.high - over.low)
+
+
+def soft_labels(label: npt.ArrayLike, eps: npt.ArrayLike, classes: int) -> checks.Floats:
+    """Class probabilities of labels that came without any: 1 - ε on the label, the rest spread evenly.
+
+    Args:
+        label: ŷ, shape [N], in [0, K).
+        eps: ε, its risk, shape [N], in [0, 1].
+        classes: K, at least 2.
+
+    Returns:
+        f, shape [N, K]; rows sum to 1.
+
+    Raises:
+        ValueError: a label, a risk or K out of range, or lengths differ.
+
+    >>> soft_labels([0, 2], [0.2, 0.0], 3).tolist()
+    [[0.8, 0.1, 0.1], [0.0, 0.0, 1.0]]
+    """
+    k = checks.count("classes", classes, 2, 2**31)
+    index = checks.indexes("label", label, 0, k)
+    risk = checks.within("eps", eps, 0.0, 1.0, size=index.size)
+    f: checks.Floats = np.repeat(risk[:, None] / (k - 1), k, axis=1)
+    f[np.arange(index.size), index] = 1.0 - risk
+    return f
 
 
 def of_items(found: estimates.Estimate, items: int, certain: int = 0, of: int = 0) -> estimates.Estimate:

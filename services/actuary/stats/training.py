@@ -175,9 +175,9 @@ def findings(g: npt.ArrayLike, items: int, lam: float = 1.0, cap: float = math.i
     """Says whether a design can support the ACT loss with λ and W, and what would repair it.
 
     The unbiased loss (λ = 1, no weight above W) needs π > 0 for every item. Then Σ_S g has mean N and its
-    variance is estimated by Σ_S g (g - 1); a sum more than three standard errors below N means items that nobody could
-    have drawn: a threshold rule without an audit, for one. A loss with λ < 1 or a cap that bites makes no
-    such claim.
+    variance is estimated by Σ_S g (g - 1); a sum more than three standard errors below N means items that
+    nobody could have drawn: a threshold rule without an audit, for one. A loss with λ < 1 or a cap that bites
+    makes no such claim.
 
     Args:
         g: weights of the human-labelled items, shape [S], at least 0; 0 where a label only corrects.

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from scipy import special
 
 from actuary.jobs import worker
-from actuary.stats import played
+from actuary.stats import played, shares
 from actuary.storage import artifacts, objects, tables
 from actuary.trainer import features, policy, trial
 
@@ -198,12 +198,10 @@ def _soft(pool: pa.Table, machine: Any, classes: int) -> np.ndarray[Any, np.dtyp
 
     Both are out of fold, since the risk model of an item has not seen its label (algorithms.md 8.13).
     """
-    size = pool.num_rows
-    soft = np.full((size, classes), 1.0 / classes)
+    soft = np.full((pool.num_rows, classes), 1.0 / classes)
     risk = pc.fill_null(pool["risk"], 0.0).to_numpy()
     rows = np.flatnonzero(machine >= 0)
-    soft[rows] = (risk[rows] / max(1, classes - 1))[:, None]
-    soft[rows, machine[rows]] = 1.0 - risk[rows]
+    soft[rows] = shares.soft_labels(machine[rows], risk[rows], classes)
     column = pool["probabilities"].combine_chunks()
     given = np.flatnonzero(pc.is_valid(column).to_numpy(zero_copy_only=False))
     if len(given):
