@@ -246,23 +246,43 @@ def _hypergeometric(
 def _gamma(
     design: designs.Design, sample: Sample, random: checks.Booleans, alpha: float
 ) -> intervals.Interval:
-    """The gamma interval of Σ_v ω_v (errors of v's population), from w = ω (1 - π)/π for the unlabelled part.
+    """The gamma interval of Σ_v ω_v (errors of v's population), rounded outwards: D is a whole number."""
+    sure = float((certain_weight(design, sample, random) * sample.wrong).sum())
+    bounds = weighted_count(design, sample, sample.wrong.astype(np.float64), random, alpha)
+    # Rounding errors of the sums must not cost a whole item.
+    low, high = math.floor(sure + bounds.low + 1e-9), math.ceil(sure + bounds.high - 1e-9)
+    return intervals.Interval(low=float(low), high=float(high))
 
-    Errors found count once for certain; each stands for (1 - π)/π more, with variance (1 - π)/π².
+
+def weighted_count(
+    design: designs.Design, sample: Sample, x: checks.Floats, random: checks.Booleans, alpha: float
+) -> intervals.Interval:
+    """The gamma interval of a rare total Σ_v ω_v Σ x, from the sampled items alone.
+
+    Both ends know that the population is finite. At the upper one an item found counts ω for certain and
+    ω (1 - π)/π for the unlabelled. At the lower one all of ω/π is in doubt, with the finite variance
+    ω² (1 - π)/π²: one error found may be the only one.
+
+    Args:
+        design: the phases and ω.
+        sample: the S labelled items.
+        x: shape [S], in [0, 1], mostly 0.
+        random: which items stand for others (`stand_for_others`), [S].
+        alpha: α in (0, 1); two-sided.
     """
-    omega = np.asarray(design.omega)[sample.phase[random]]
-    pi = sample.pi[random]
-    w, w2 = omega * (1.0 - pi) / pi, omega**2 * (1.0 - pi) / pi**2
-    wrong = sample.wrong[random]
-    bounds = intervals.fay_feuer(
-        float(w[wrong].sum()),
-        float(w2[wrong].sum()),
-        float(w.max(initial=0.0)),
+    x, omega, pi = x[random], np.asarray(design.omega)[sample.phase[random]], sample.pi[random]
+    rest, spread = omega * (1.0 - pi) / pi, omega**2 * (1.0 - pi) / pi**2
+    variance_found, largest = float((spread * x**2).sum()), float(spread.max(initial=0.0))
+    low = intervals.fay_feuer(float((omega / pi * x).sum()), variance_found, 0.0, alpha).low
+    high = intervals.fay_feuer(
+        float((rest * x).sum()),
+        variance_found,
+        float(rest.max(initial=0.0)),
         alpha,
-        largest_variance=float(w2.max(initial=0.0)),
-    )
-    sure = float((certain_weight(design, sample, random) * sample.wrong).sum()) + float(omega[wrong].sum())
-    return intervals.Interval(low=sure + bounds.low, high=sure + bounds.high)
+        largest_variance=largest,
+    ).high
+    found = float((omega * x).sum())
+    return intervals.Interval(low=max(low, found), high=found + high)
 
 
 def accuracy(total: Estimate, items: int, corrected: int = 0) -> Estimate:

@@ -34,7 +34,7 @@ def total(design: designs.Design, sample: Sample, f_sum: float, alpha: float = 0
     - both common, at least 20 surprises (|y - f| > 1/2) and no g |y - f| above a tenth of their sum: Wald.
       What f says well adds no spread, so that surprises are what must be many, not items of the class.
     - both common and f nearly always right: T = Σ f + U - O with the rare totals U of (y - f)⁺ and O of
-      (f - y)⁺, each with a gamma interval at α/2; approximate, wide rather than narrow.
+      (f - y)⁺, each with a gamma interval; approximate, wide rather than narrow.
 
     All are cut to what is known for certain.
 
@@ -98,28 +98,20 @@ def _rare(
 
 
 def _two_gammas(design: designs.Design, sample: Sample, f_sum: float, alpha: float) -> intervals.Interval:
-    """Σ f + U - O, each of the two weighted sums of rare surprises with its gamma interval at α/2.
-
-    As in `estimates`, a sampled item counts once for certain and (1 - π)/π times for the unlabelled.
-    """
+    """Σ f + U - O, the two gamma intervals put together by their distances (MOVER), as in `process`."""
     random = estimates.stand_for_others(design, sample)
     residual = sample.wrong - sample.eps
-    omega, pi = np.asarray(design.omega)[sample.phase[random]], sample.pi[random]
-    w, w2 = omega * (1.0 - pi) / pi, omega**2 * (1.0 - pi) / pi**2
+    standing = (np.asarray(design.omega)[sample.phase] / sample.pi)[random]
     sure = f_sum + float((estimates.certain_weight(design, sample, random) * residual).sum())
-    sure += float((omega * residual[random]).sum())
-    parts = [
-        intervals.fay_feuer(
-            float((w * part).sum()),
-            float((w2 * part**2).sum()),
-            float(w.max()),
-            alpha / 2.0,
-            largest_variance=float(w2.max()),
-        )
-        for part in (np.maximum(residual[random], 0.0), np.maximum(-residual[random], 0.0))
-    ]
-    under, over = parts
-    return intervals.Interval(low=sure + under.low - over.high, high=sure + under.high - over.low)
+    below, above = [0.0, 0.0], [0.0, 0.0]
+    for k, part in enumerate((np.maximum(residual, 0.0), np.maximum(-residual, 0.0))):
+        bounds = estimates.weighted_count(design, sample, part, random, alpha)
+        total = float((standing * part[random]).sum())
+        sure += total if k == 0 else -total
+        below[k], above[k] = total - bounds.low, bounds.high - total
+    return intervals.Interval(
+        low=sure - math.hypot(below[0], above[1]), high=sure + math.hypot(above[0], below[1])
+    )
 
 
 def soft_labels(label: npt.ArrayLike, eps: npt.ArrayLike, classes: int) -> checks.Floats:
