@@ -1,9 +1,8 @@
-"""Accuracy, class shares and class accuracies cover as often as they say: 5,000 draws a case from a frozen
-pool.
+"""Accuracies and class shares cover as often as they say: 5,000 draws a case from a frozen pool.
 
 Risks and labels are frozen, and only who is drawn is random, so that nothing but the estimators and their
-intervals is on trial. A case fails below binom.ppf(1e-6, 5000, .95) = 4,674 hits: a method that covers as it says
-fails once in a million runs, one that covers 92 % passes once in 25,000.
+intervals is on trial. A case fails below binom.ppf(1e-6, 5000, .95) = 4,674 hits: a method that covers as it
+says fails once in a million runs, one that covers 92 % passes once in 25,000.
 """
 
 from __future__ import annotations
