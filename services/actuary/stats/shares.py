@@ -29,12 +29,10 @@ def total(design: designs.Design, sample: Sample, f_sum: float, alpha: float = 0
     Which interval, and why (algorithms.md 8.11):
 
     - one simple random sample and no f: hypergeometric, exact.
-    - fewer than 20 sampled items of the class, or fewer than 20 others: the rarer side is a count of rare
-      events, and the interval that of `estimates.total_errors`; the control variate moves the estimate only.
-    - both common, at least 20 surprises (|y - f| > 1/2) and no g |y - f| above a tenth of their sum: Wald.
-      What f says well adds no spread, so that surprises are what must be many, not items of the class.
-    - both common and f nearly always right: T = Σ f + U - O with the rare totals U of (y - f)⁺ and O of
-      (f - y)⁺, each with a gamma interval; approximate, wide rather than narrow.
+    - at least 20 surprises (|y - f| > 1/2) and no g |y - f| above a tenth of their sum: Wald. What f says
+      well adds no spread, so that surprises are what must be many, not items of the class.
+    - else T = Σ f + U - O with the rare totals U of (y - f)⁺ and O of (f - y)⁺, each with a gamma interval;
+      approximate, wide rather than narrow.
 
     All are cut to what is known for certain.
 
@@ -61,13 +59,9 @@ def total(design: designs.Design, sample: Sample, f_sum: float, alpha: float = 0
     """
     checks.share("alpha", alpha)
     estimates.check(design, sample, f_sum)
-    random = estimates.stand_for_others(design, sample)
-    y = sample.wrong[random]
-    rarer = min(int(y.sum()), int((~y).sum()))
     if estimates.complete(design) or estimates.countable(design, f_sum):
         return estimates.total_errors(design, sample, f_sum, alpha)
-    if rarer < intervals.ENOUGH_ERRORS:
-        return _rare(design, sample, f_sum, alpha, complement=2 * int(y.sum()) > y.size)
+    random = estimates.stand_for_others(design, sample)
     residual = sample.wrong - sample.eps
     g = designs.weights(design, sample.phase, sample.pi)
     value = f_sum + float((g * residual).sum())
@@ -78,23 +72,7 @@ def total(design: designs.Design, sample: Sample, f_sum: float, alpha: float = 0
         interval = intervals.wald(value, se, alpha)
     else:
         interval = _two_gammas(design, sample, f_sum, alpha)
-        interval = intervals.Interval(low=min(interval.low, value), high=max(interval.high, value))
     return estimates.cut(design, sample, value, interval, se, method)
-
-
-def _rare(
-    design: designs.Design, sample: Sample, f_sum: float, alpha: float, *, complement: bool
-) -> estimates.Estimate:
-    if not complement:
-        return estimates.total_errors(design, sample, f_sum, alpha)
-    turned = dataclasses.replace(sample, wrong=~sample.wrong, eps=1.0 - sample.eps)
-    others = estimates.total_errors(design, turned, design.items - f_sum, alpha)
-    return dataclasses.replace(
-        others,
-        value=design.items - others.value,
-        low=design.items - others.high,
-        high=design.items - others.low,
-    )
 
 
 def _two_gammas(design: designs.Design, sample: Sample, f_sum: float, alpha: float) -> intervals.Interval:
@@ -103,15 +81,21 @@ def _two_gammas(design: designs.Design, sample: Sample, f_sum: float, alpha: flo
     residual = sample.wrong - sample.eps
     standing = (np.asarray(design.omega)[sample.phase] / sample.pi)[random]
     sure = f_sum + float((estimates.certain_weight(design, sample, random) * residual).sum())
-    below, above = [0.0, 0.0], [0.0, 0.0]
-    for k, part in enumerate((np.maximum(residual, 0.0), np.maximum(-residual, 0.0))):
-        bounds = estimates.weighted_count(design, sample, part, random, alpha)
+
+    def rare(part: checks.Floats, *, possible: bool) -> tuple[float, float, float]:
+        """The total of a part, and the distances to its ends."""
+        if not possible:
+            return 0.0, 0.0, 0.0
         total = float((standing * part[random]).sum())
-        sure += total if k == 0 else -total
-        below[k], above[k] = total - bounds.low, bounds.high - total
-    return intervals.Interval(
-        low=sure - math.hypot(below[0], above[1]), high=sure + math.hypot(above[0], below[1])
-    )
+        bounds = estimates.weighted_count(design, sample, part, random, alpha)
+        return total, total - bounds.low, bounds.high - total
+
+    under, under_low, under_high = rare(np.maximum(residual, 0.0), possible=f_sum < design.items)
+    over, over_low, over_high = rare(np.maximum(-residual, 0.0), possible=f_sum > 0.0)
+    value = sure + under - over
+    low, high = value - math.hypot(under_low, over_high), value + math.hypot(under_high, over_low)
+    # T is a whole number; rounding errors of the sums must not cost an item.
+    return intervals.Interval(low=float(math.floor(low + 1e-9)), high=float(math.ceil(high - 1e-9)))
 
 
 def soft_labels(label: npt.ArrayLike, eps: npt.ArrayLike, classes: int) -> checks.Floats:
