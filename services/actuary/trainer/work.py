@@ -50,11 +50,14 @@ class Train:
         wishes = spec.get("training", {})
         data = self._data(context, spec, classes)
         cap = float(wishes.get("weight_cap", policy.CAP))
-        judgement = policy.judge(data.g[data.human >= 0], cap, len(classes))
+        lam = float(wishes.get("lambda", policy.LAMBDA))
+        judgement = policy.judge(
+            data.g[data.human >= 0], cap, len(classes), items=int((data.machine >= 0).sum()) or 1, lam=lam
+        )
         base = policy.Trial(
             model=wishes.get("model", "linear"),
             labels="machine",
-            lam=float(wishes.get("lambda", policy.LAMBDA)),
+            lam=lam,
             cap=cap,
             epochs=int(wishes["epochs"]) if "epochs" in wishes else None,
             batch_size=int(wishes["batch_size"]) if "batch_size" in wishes else None,

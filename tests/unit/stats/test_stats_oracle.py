@@ -1,7 +1,7 @@
 """Every estimate equals a slow one that follows the formulas of algorithms.md 3.4 and 8.5 line by line.
 
-The slow one knows no arrays: each phase is a population, a list of (item, π) and nothing else; it works out D_v,
-V_v and their combination phase by phase, where the product works with one weight an item.
+The slow one knows no arrays: each phase is a population and a list of (item, π). It works out D_v, V_v and
+their combination phase by phase, where the product works with one weight an item.
 """
 
 import math

@@ -90,7 +90,7 @@ def test_a_threshold_rule_without_an_audit_cannot_be_trained_on_without_bias():
 
 
 def test_chance_in_the_sum_of_the_weights_is_no_finding():
-    """A Poisson draw's sum of weights is within three standard errors of N but 3 times in 1,000 on one side."""
+    """A Poisson draw's weights sum to three standard errors below N in 1.35 of 1,000 draws."""
     rng = np.random.default_rng(0)
     pi = rng.uniform(0.05, 0.5, 2_000)
     told = sum(
@@ -114,10 +114,10 @@ def test_a_few_labels_with_most_of_the_weight_are_refused_with_the_cap_that_repa
 
 
 def test_a_heavy_hundredth_and_a_cap_that_takes_most_are_told():
-    (heavy,) = training.findings(np.r_[np.ones(990), np.full(10, 40.0)], items=1_390)
+    heavy = training.findings(np.r_[np.ones(990), np.full(10, 40.0)], items=1_390)
     (leaning,) = training.findings(np.full(100, 20.0), items=2_000, cap=5.0)
 
-    assert "heaviest hundredth of the human labels has 29%" in heavy.problem
+    assert "heaviest hundredth of the human labels has 29%" in heavy[-1].problem
     assert "takes away 75%" in leaning.problem
 
 
