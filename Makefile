@@ -24,7 +24,7 @@ VALUES ?= k8s/dev/values.yaml
 NAMESPACE := actuary
 
 .PHONY: help setup protos run test test-real e2e e2e-quick images up deploy demo down docs dashboards dashboards-preview docs-metrics \
-  lint format bench bench-pipeline bench-k8s clean
+  lint format bench bench-pipeline bench-sampler bench-k8s clean
 
 help: ## Print the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,7 +95,7 @@ reachable = kubectl --context "$(CONTEXT)" version >/dev/null 2>&1 || \
   { echo "expected a cluster at the context $(CONTEXT) of your kubeconfig: make up, or name another with CONTEXT="; exit 1; }
 
 e2e: setup ## Run the tests on the Kubernetes cluster of KUBECONFIG, with images that it has (see CONTRIBUTING.md)
-	@$(BIN)/pytest -m e2e
+	@$(BIN)/pytest -m e2e tests/e2e
 
 e2e-quick: setup ## Of these, the ones that leave a release as it is: minutes
 	@$(BIN)/pytest -m e2e $(addprefix tests/e2e/test_,$(addsuffix .py,chart cluster_samples campaign privileges secrets buckets))
@@ -139,10 +139,13 @@ build/googleapis/.stamp: $(VENV)/.stamp
 	@find build/googleapis -type f ! -name '*.proto' -delete
 	@touch $@
 
-bench: bench-pipeline ## Run every benchmark that needs no cluster
+bench: bench-pipeline bench-sampler ## Run every benchmark that needs no cluster
 
 bench-pipeline: setup ## Measure import, annotation, GetCampaign and --help; JSON lines
 	@for file in tests/benchmarks/bench_*.py; do $(BIN)/python $$file; done
+
+bench-sampler: setup ## Measure selections from chunks and from Parquet shards (4 GB of memory); JSON lines
+	@for file in tests/benchmarks/sampler/bench_*.py; do OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python $$file; done
 
 bench-k8s: setup ## Measure Jobs on the cluster of KUBECONFIG, and shards in a MinIO of its own; JSON lines
 	@for file in tests/benchmarks/k8s/bench_*.py; do $(BIN)/python $$file; done

@@ -16,7 +16,7 @@ import pytest
 import scipy.stats
 
 from actuary.sampler import phases
-from actuary.stats import designs, draws, estimates, rules, shares
+from actuary.stats import designs, draws, estimates, placing, rules, shares
 
 REPLAYS = 5_000
 ITEMS, CLASSES = 1_000, 3
@@ -87,7 +87,7 @@ class Answers:
         u = self.rng.random(open_to.size)
         rows = np.argsort(u)[:size]
         labelled = np.arange(size) < (size if answered is None else answered)
-        self.add(designs.srs("audit", open_to.size, u[rows], labelled), open_to[rows], labelled)
+        self.add(placing.srs("audit", open_to.size, u[rows], labelled), open_to[rows], labelled)
 
     def threshold(self, audit, rest, answered):
         open_to = np.flatnonzero(self.left)
@@ -98,7 +98,7 @@ class Answers:
         first = np.argsort(u)[:audit]
         plan = np.concatenate([first, order[~np.isin(order, first)][:rest]])
         in_audit, labelled = np.arange(plan.size) < audit, np.arange(plan.size) < answered
-        placed = designs.threshold("wave", open_to.size, rank[plan], in_audit, u[plan], labelled)
+        placed = placing.threshold("wave", open_to.size, rank[plan], in_audit, u[plan], labelled)
         below = self.left.copy()
         below[open_to[rank < placed.phase.certain]] = False
         self.add(placed, open_to[plan], labelled, below)
@@ -109,7 +109,7 @@ class Answers:
         draw = draws.draw_exact(rule.score, self.rng.random(open_to.size), size)
         rows = np.flatnonzero(draw.selected)
         labelled = np.argsort(np.argsort(draw.rank[rows])) < answered
-        placed = designs.priority(
+        placed = placing.priority(
             "drawn", open_to.size, draw.rank[rows], rule.score[rows], draw.tau, labelled
         )
         probability = np.full(ITEMS, np.nan)
@@ -161,7 +161,7 @@ def replay(case, replays=REPLAYS):
     """Hits and answers of each kind of interval."""
     items, plan = CASES[case]
     rng = np.random.default_rng(5)
-    v = designs.robust_variance(items.eps)
+    v = placing.robust_variance(items.eps)
     said = {"errors": items.wrong, "common class": items.people == 0, "rare class": items.people == 2}
     domains = {f"errors in class {k}": items.machine == k for k in (1, 2)}
     truth = {name: y.sum() for name, y in said.items()}
@@ -201,7 +201,7 @@ def test_every_interval_of_an_estimate_covers_as_it_says(case):
 
 
 def one_phase(sampled, items=ITEMS):
-    phase = designs.Phase(name="a", kind="srs", population=items, certain=0, sampled=sampled, tau=None)
+    phase = placing.Phase(name="a", kind="srs", population=items, certain=0, sampled=sampled, tau=None)
     return designs.Design(phases=(phase,), omega=(1.0,))
 
 

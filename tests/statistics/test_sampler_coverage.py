@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from actuary.sampler import estimating, frames, people, phases, planning, risking
+from actuary.sampler import estimating, frames, judging, people, phases, planning, risking
 from actuary.stats import prn
 
 ITEMS, PILOT, LABELS, AUDIT, CLASSES = 400, 50, 110, 40, 3
@@ -37,6 +37,8 @@ class World:
     """Items without a machine label."""
     one_sided: bool = False
     """Errors are where the machine says class 0 without confidence, and the truth is its second choice."""
+    judged: bool = False
+    """Whether the rule gives way to a uniform draw where the critic has not been shown to be worth it."""
     answered: float = 1.0
     """Share of the wave's rows that people answer before they stop."""
 
@@ -72,7 +74,7 @@ def frame_of(world: World, rng: np.random.Generator, key: bytes) -> tuple[frames
             label=label,
             confidence=(1.0 - doubt) * missing,
             probabilities=probabilities,
-            raw_score=doubt * missing,
+            scores={"confidence": doubt * missing},
         ),
         truth,
     )
@@ -116,6 +118,9 @@ def replay(world: World, seed: int) -> tuple[estimating.Outcome, tuple[float, fl
     pilot = answered(drawn, 0, frame, truth, untold, world, 1.0)
     model = risking.fit(frame, people.labels([pilot], frame.ids), key, 1.0 - LEVEL)
     risks = risking.price(frame, model, key)
+    if world.judged:
+        world = dataclasses.replace(world, rule=judging.follow(model.worth, world.rule, model.reason)[0])
+        wishes = dataclasses.replace(wishes, rule=world.rule)
     wishes = dataclasses.replace(wishes, wave=1, labels=LABELS, audit=AUDIT)
     known = people.looked([pilot], frame.ids)
     rows = planning.wave(frame, risks.risk, known, drawn.constants["tau"], wishes)
@@ -140,12 +145,13 @@ def replay(world: World, seed: int) -> tuple[estimating.Outcome, tuple[float, fl
     return outcome, between(population.machine, False), between(population.final, told)
 
 
-DEFAULT = World()
+DEFAULT = World(judged=True)
 CASES = {
     "default": (DEFAULT, 1500),
     "uniform": (World(rule="uniform"), 400),
     "normalised, blind slice": (World(rule="normalised", blind_share=0.1), 400),
     "exponential, blind slice": (World(rule="exponential", beta=30.0, blind_share=0.1), 400),
+    "threshold": (World(), 400),
     "threshold, blind slice": (World(blind_share=0.1), 400),
     "unresolved": (World(untold_share=0.08), 400),
     "uniform, unresolved": (World(rule="uniform", untold_share=0.08), 400),

@@ -14,7 +14,19 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from actuary.stats import checks, designs, draws, estimates, flips, intervals, prn, quote, risk, rules
+from actuary.stats import (
+    checks,
+    designs,
+    draws,
+    estimates,
+    flips,
+    intervals,
+    placing,
+    prn,
+    quote,
+    risk,
+    rules,
+)
 
 Z = 4.9
 ITEMS, PILOT, AUDIT, REST = 1277, 60, 100, 95
@@ -96,16 +108,16 @@ class Book:
 
     def __init__(self, campaign, eps, pilot):
         self.campaign, self.eps = campaign, eps
-        self.v = designs.robust_variance(eps)
+        self.v = placing.robust_variance(eps)
         self.phases, self.variances = [], []
         self.rows, self.index, self.pi = [], [], []
         rows = np.flatnonzero(pilot.selected)
-        placed = designs.srs("pilot", ITEMS, campaign.u[rows], np.ones(rows.size, bool))
+        placed = placing.srs("pilot", ITEMS, campaign.u[rows], np.ones(rows.size, bool))
         self.add(placed, rows, np.ones(rows.size, bool), self.v)
 
     def add(self, placed, rows, labelled, v, pi=None):
         self.phases.append(placed.phase)
-        self.variances.append(designs.predicted_variance(placed.phase, v, pi))
+        self.variances.append(placing.predicted_variance(placed.phase, v, pi))
         self.rows.append(rows[labelled])
         self.index.append(np.full(int(labelled.sum()), len(self.phases) - 1))
         self.pi.append(placed.pi[labelled])
@@ -139,7 +151,7 @@ def threshold_wave(book, audit_numbers, audit_size, rest, answered):
     first = np.flatnonzero(audit)[np.argsort(audit_numbers[left][audit])]
     plan = np.concatenate([first, order[~audit[order]][:rest]])
     labelled = np.arange(plan.size) < answered
-    placed = designs.threshold(
+    placed = placing.threshold(
         "wave", left.size, rank[plan], audit[plan], audit_numbers[left][plan], labelled
     )
     book.add(placed, left[plan], labelled, book.v[left][rank >= placed.phase.certain])
@@ -152,7 +164,7 @@ def drawn_wave(book, pilot, answered, raw=False):
     audit = draws.srs(numbers, AUDIT)
     rows = left[audit.selected]
     labelled = np.argsort(np.argsort(campaign.u_audit[rows])) < answered
-    book.add(designs.srs("audit", left.size, campaign.u_audit[rows], labelled), rows, labelled, book.v[left])
+    book.add(placing.srs("audit", left.size, campaign.u_audit[rows], labelled), rows, labelled, book.v[left])
     if not labelled.all():
         return
     others = left[~audit.selected]
@@ -161,7 +173,7 @@ def drawn_wave(book, pilot, answered, raw=False):
     draw = draws.draw_exact(rule.score, u, REST)
     rows, rank = others[draw.selected], draw.rank[draw.selected]
     labelled = np.argsort(np.argsort(rank)) < answered - AUDIT
-    placed = designs.priority("drawn", others.size, rank, rule.score[draw.selected], draw.tau, labelled)
+    placed = placing.priority("drawn", others.size, rank, rule.score[draw.selected], draw.tau, labelled)
     book.add(placed, rows, labelled, book.v[others], np.minimum(1.0, placed.phase.tau * rule.score))
 
 

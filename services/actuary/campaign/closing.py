@@ -287,7 +287,10 @@ def _true_curve(
     budget goes to the most suspicious of what they left. That is the threshold rule with single labels; of
     any other way to spend nothing is told.
     """
-    threshold = (campaign.get("sampling", {}).get("rule") or "threshold") == "threshold"
+    # a plan follows another rule where the critic was not shown to be worth following
+    used = [plan.parameters.get("design", {}).get("rule", "threshold") for plan in inputs.plans[1:]]
+    asked = campaign.get("sampling", {}).get("rule") or "threshold"
+    threshold = all(rule == "threshold" for rule in (asked, *used))
     if not tally.corrected_known or not threshold or campaign.get("review", {}).get("double_share"):
         return []
     wrong = np.concatenate(tally.wrong)[np.argsort(-np.concatenate(tally.risk), kind="stable")]

@@ -192,15 +192,18 @@ def _critic(inputs: closing.Inputs, strategy: str) -> values.CriticQuality | Non
     if "calibrated" not in figures:
         return None
     estimated = inputs.weights.parameters["results"]
+    # the estimate has measured it again, on pilot and audit together
+    latest = inputs.weights.parameters.get("critic", figures)
     return values.CriticQuality(
         strategy=strategy,
-        calibrated=_reliability(figures["calibrated"]),
+        calibrated=_reliability(latest["calibrated"]),
         raw=_reliability(figures["raw"]) if "raw" in figures else None,
-        auroc=interval(figures.get("auroc")),
+        auroc=interval(latest.get("auroc")),
         ideal_budget=interval(estimated.get("ideal_budget")),
         budget_score_ratio=interval(estimated.get("budget_score_ratio")),
         budget_score_excess=interval(estimated.get("budget_score_excess")),
-        items=int(figures.get("items", 0)),
+        items=int(latest.get("items", 0)),
+        worth=str(figures.get("worth", "")),
     )
 
 
@@ -208,6 +211,7 @@ def _reliability(form: Mapping[str, Any]) -> values.Reliability:
     return values.Reliability(
         bins=tuple(values.ReliabilityBin(**each) for each in form["bins"]),
         expected_calibration_error=form.get("expected_calibration_error"),
+        by_chance=form.get("calibration_error_by_chance"),
     )
 
 

@@ -275,6 +275,24 @@ def report(
 
 
 @app.command()
+def verify(
+    certificate: Annotated[Path, typer.Argument(help="The certificate, a JSON file.")],
+    data: Annotated[
+        str,
+        typer.Option(
+            "--data",
+            envvar="ACTUARY_DATA",
+            help="Data folder, or URI of the store (file:///folder, s3://bucket/prefix).",
+        ),
+    ] = str(HERE),
+) -> None:
+    """Recompute a certificate from its artifacts alone: 0 it holds, 1 it does not, 2 it is none."""
+    from actuary.cli.commands import verify as command
+
+    command.verify(certificate, data)
+
+
+@app.command()
 def gc(
     data: Data = HERE,
     store: Annotated[str, typer.Option(help="URI of the store, instead of the one in --data.")] = "",

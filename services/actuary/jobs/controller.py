@@ -163,12 +163,20 @@ class Controller:
                 self._ending[record.name] = self._clock() + _LEAVE
             return self._succeeded(record if status is None else self._spent(record, status))
         after = self._spent(record, status)
-        if status.state == "running":
-            return after
         if status.state == "failed":
             return self._ended(after, "FAILED", error=_failure(status))
+        if status.state == "running" and not after.progress.get("done"):
+            return after
         spec = self._planners[record.kind](record)
-        receipts.finish(self._store, spec, self._code_version)
+        if status.state == "running":
+            # processes that have said that they are done take seconds to be seen to have ended
+            if after.progress["done"] < spec.indexes:
+                return after
+            if receipts.finish(self._store, spec, self._code_version, ended=False) is None:
+                return after
+            self._ending[record.name] = self._clock() + _LEAVE
+        else:
+            receipts.finish(self._store, spec, self._code_version)
         return self._succeeded(after)
 
     def _launched(self, record: job_state.JobRecord) -> tuple[job_state.JobRecord, protocol.JobSpec]:

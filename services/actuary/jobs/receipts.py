@@ -89,11 +89,19 @@ def read(store: objects.ObjectStore, artifact: str, shard: int) -> Receipt | Non
         raise errors.DataLossError(f"{store.uri}/{key}: no receipt: {error!r}") from error
 
 
-def finish(store: objects.ObjectStore, spec: protocol.JobSpec, code_version: str) -> artifacts.Manifest:
+def finish(
+    store: objects.ObjectStore, spec: protocol.JobSpec, code_version: str, *, ended: bool = True
+) -> artifacts.Manifest | None:
     """Makes the artifact of a Job exist, of all its receipts; one that exists already is returned.
 
+    Args:
+        store: where they lie.
+        spec: of the Job.
+        code_version: of this code.
+        ended: whether no process is left that could write a receipt; else None says that one is missing yet.
+
     Raises:
-        errors.DataLossError: a receipt is missing though the Job succeeded.
+        errors.DataLossError: a receipt is missing though the Job has ended.
     """
     if artifacts.exists(store, spec.artifact):
         return artifacts.read_manifest(store, spec.artifact)[0]
@@ -101,6 +109,8 @@ def finish(store: objects.ObjectStore, spec: protocol.JobSpec, code_version: str
     with futures.ThreadPoolExecutor(_READERS) as pool:
         done = list(pool.map(lambda shard: read(store, spec.artifact, shard), range(spec.shards)))
     missing = [shard for shard, receipt in enumerate(done) if receipt is None]
+    if missing and not ended:
+        return None
     if missing:
         raise errors.DataLossError(
             f"{store.uri}/{spec.artifact}: {len(missing)} of {spec.shards} shards have no receipt, "

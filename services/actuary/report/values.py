@@ -107,6 +107,8 @@ class Reliability:
 
     bins: tuple[ReliabilityBin, ...]
     expected_calibration_error: float | None = None
+    by_chance: float | None = None
+    """The expected calibration error that perfect calibration would show on as few labels."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +129,8 @@ class CriticQuality:
     """The same with a random critic at 0."""
     items: int = 0
     """Human labels that this rests on."""
+    worth: str = ""
+    """Whether the critic has been shown to be better than chance, in words."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

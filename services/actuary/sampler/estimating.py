@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from actuary.sampler import frames, people, phases
-from actuary.stats import budget_score, designs, estimates, intervals, shares
+from actuary.stats import budget_score, designs, estimates, intervals, placing, shares
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ def estimate(
     """
     size = len(population.ids)
     found = phases.of_waves(population, waves, key)
-    v = designs.robust_variance(population.risk)
+    v = placing.robust_variance(population.risk)
     rows = phases.rows(found, v)
     machine = rows.errors(
         population.machine, population.machine_risk, float(population.machine_risk.sum()), alpha

@@ -7,7 +7,7 @@ megabytes; texts and images stay where they are.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -40,8 +40,10 @@ class Frame:
     """The annotator's confidence, [N]; NaN where none was given."""
     probabilities: Floats
     """The annotator's class probabilities, [N, K]; rows of NaN where none were given."""
-    raw_score: Floats
-    """The critic's score, [N]; NaN where there is none."""
+    scores: Mapping[str, Floats]
+    """The scores of each critic by its id, [N]; NaN where it gave none."""
+    length: Floats | None = None
+    """Characters of text and question, [N]; None where nobody asked for them."""
 
     @property
     def size(self) -> int:
@@ -62,8 +64,9 @@ def load(
     critiques: Sequence[str],
     classes: Sequence[str],
     keep: pa.Array | None = None,
+    lengths: bool = False,
 ) -> Frame:
-    """Reads the pool; with `keep`, only the items of these ids.
+    """Reads the pool; with `keep`, only the items of these ids; with `lengths`, their texts for that.
 
     Raises:
         errors.DataLossError: a shard is damaged, or a label is none of the classes.
@@ -73,7 +76,8 @@ def load(
     critiqued = [artifacts.read_manifest(store, uri)[0] for uri in critiques]
     pieces = []
     for shard in range(manifest.shards):
-        table = tables.read_shard(store, manifest, shard, ["item_id", "split", "u"])
+        texts = ["text", "question"] if lengths else []
+        table = tables.read_shard(store, manifest, shard, ["item_id", "split", "u", *texts])
         table = table.filter(pc.equal(table["split"], "pool"))
         if keep is not None:
             table = table.filter(pc.is_in(table["item_id"], value_set=keep))
@@ -81,11 +85,13 @@ def load(
             continue
         ids = table["item_id"].combine_chunks()
         frame = _blank(ids, shard, table["u"].to_numpy(), len(classes))
+        if lengths:
+            frame = dataclasses.replace(frame, length=_characters(table))
         if annotated:
             columns = ["item_id", "outcome", "label", "confidence", "probabilities"]
             frame = _annotated(frame, tables.read_shard(store, annotated, shard, columns), classes)
         if critiqued:
-            columns = ["item_id", "outcome", "raw_score"]
+            columns = ["item_id", "critic_id", "raw_score"]
             frame = _critiqued(frame, tables.read_shard(store, critiqued, shard, columns))
         pieces.append(frame)
     return _joined(pieces, len(classes))
@@ -121,7 +127,7 @@ def _blank(ids: pa.Array, shard: int, u: Floats, classes: int) -> Frame:
         label=np.full(size, -1, dtype=np.int64),
         confidence=np.full(size, np.nan),
         probabilities=np.full((size, classes), np.nan),
-        raw_score=np.full(size, np.nan),
+        scores={},
     )
 
 
@@ -147,11 +153,18 @@ def _annotated(frame: Frame, table: pa.Table, classes: Sequence[str]) -> Frame:
 
 
 def _critiqued(frame: Frame, table: pa.Table) -> Frame:
-    if table.num_rows == 0:
-        return frame
-    at = indices(table["item_id"].combine_chunks(), frame.ids)
-    rows = table.take(pa.array(np.where(at < 0, 0, at), mask=at < 0))
-    return dataclasses.replace(frame, raw_score=_numbers(rows["raw_score"]))
+    scores = {}
+    for critic in sorted(pc.unique(table["critic_id"]).to_pylist()):
+        own = table.filter(pc.equal(table["critic_id"], critic))
+        at = indices(own["item_id"].combine_chunks(), frame.ids)
+        rows = own.take(pa.array(np.where(at < 0, 0, at), mask=at < 0))
+        scores[critic] = _numbers(rows["raw_score"])
+    return dataclasses.replace(frame, scores=scores)
+
+
+def _characters(table: pa.Table) -> Floats:
+    parts = [pc.fill_null(pc.utf8_length(table[name]), 0) for name in ("text", "question")]
+    return _numbers(pc.add(*parts))
 
 
 def _numbers(column: pa.ChunkedArray) -> Floats:
@@ -190,6 +203,7 @@ def completed(rows: Floats) -> Floats:
 def _joined(pieces: Sequence[Frame], classes: int) -> Frame:
     if not pieces:
         return _blank(pa.array([], pa.string()), 0, np.empty(0), classes)
+    found = [piece.length for piece in pieces if piece.length is not None]
     return Frame(
         ids=pa.chunked_array([piece.ids for piece in pieces]).combine_chunks(),
         shard=np.concatenate([piece.shard for piece in pieces]),
@@ -198,5 +212,9 @@ def _joined(pieces: Sequence[Frame], classes: int) -> Frame:
         label=np.concatenate([piece.label for piece in pieces]),
         confidence=np.concatenate([piece.confidence for piece in pieces]),
         probabilities=np.concatenate([piece.probabilities for piece in pieces]),
-        raw_score=np.concatenate([piece.raw_score for piece in pieces]),
+        scores={
+            critic: np.concatenate([p.scores.get(critic, np.full(p.size, np.nan)) for p in pieces])
+            for critic in sorted({critic for piece in pieces for critic in piece.scores})
+        },
+        length=np.concatenate(found) if found else None,
     )

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from actuary.sampler import frames, people, planning
-from actuary.stats import designs, domains, estimates, rules, shares
+from actuary.stats import designs, domains, estimates, placing, rules, shares
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Population:
 class Phase:
     """One phase, its labelled rows and the items it was open to. D labelled rows, N items."""
 
-    placed: designs.Placed
+    placed: placing.Placed
     """With π of the labelled rows only."""
     wave: int
     at: frames.Longs
@@ -54,14 +54,14 @@ class Phase:
     probability: frames.Floats | None
     """π of every item that was open to a priority draw, [N]; NaN elsewhere, None for other phases."""
 
-    def variance(self, phase: designs.Phase, v: frames.Floats, inside: frames.Bools) -> float:
+    def variance(self, phase: placing.Phase, v: frames.Floats, inside: frames.Bools) -> float:
         """Predicts the variance of the phase, as a domain sees it, from that of the items, [N]."""
         if phase.complete:
             return 0.0
         if phase.kind == "priority" and self.probability is None:
             return math.inf
         rows = self.below & inside
-        return designs.predicted_variance(
+        return placing.predicted_variance(
             phase, v[rows], None if self.probability is None else self.probability[rows]
         )
 
@@ -193,7 +193,7 @@ def _of_wave(
     found: list[Phase] = []
 
     def add(
-        placed: designs.Placed,
+        placed: placing.Placed,
         planned: frames.Bools,
         below: frames.Bools,
         *,
@@ -214,13 +214,13 @@ def _of_wave(
         )
 
     if pilot.any():
-        add(designs.srs(name, size, wave.order[pilot], wave.looked[pilot]), pilot, left)
+        add(placing.srs(name, size, wave.order[pilot], wave.looked[pilot]), pilot, left)
     if certain.any():
         planned = audit | certain
         places = np.flatnonzero(left)
         rank = np.full(len(left), -1, dtype=np.int64)
         rank[places[rules.risk_order(population.risk[places], tie[places])]] = np.arange(size)
-        placed = designs.threshold(
+        placed = placing.threshold(
             f"{name}/audit",
             size,
             rank[at[planned]],
@@ -231,19 +231,19 @@ def _of_wave(
         add(placed, planned, rank >= placed.phase.certain)
         return found
     if audit.any():
-        add(designs.srs(f"{name}/audit", size, wave.order[audit], wave.looked[audit]), audit, left)
+        add(placing.srs(f"{name}/audit", size, wave.order[audit], wave.looked[audit]), audit, left)
     if drawn.any() and not wave.looked[audit].all():
         # The draw took from what the audit had left; with holes in the audit nobody can say from what, so
         # that the answers correct labels and estimate nothing.
-        phase = designs.Phase(
+        phase = placing.Phase(
             name=f"{name}/drawn", kind="priority", population=size, certain=0, sampled=0, tau=None
         )
-        add(designs.Placed(phase=phase, pi=np.full(int(drawn.sum()), np.inf)), drawn, left)
+        add(placing.Placed(phase=phase, pi=np.full(int(drawn.sum()), np.inf)), drawn, left)
     elif drawn.any():
         rest = left.copy()
         rest[at[audit & wave.looked]] = False
         tau = wave.tau if np.isfinite(wave.tau) else None
-        placed = designs.priority(
+        placed = placing.priority(
             f"{name}/drawn", int(rest.sum()), wave.order[drawn], wave.s[drawn], tau, wave.looked[drawn]
         )
         probability = _probability(placed, population, wave, rest)
@@ -252,7 +252,7 @@ def _of_wave(
 
 
 def _probability(
-    placed: designs.Placed, population: Population, wave: people.Wave, rest: frames.Bools
+    placed: placing.Placed, population: Population, wave: people.Wave, rest: frames.Bools
 ) -> frames.Floats:
     """π of all items that were open to a draw, whether or not it took them, [N].
 

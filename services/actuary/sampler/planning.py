@@ -3,7 +3,7 @@
 Pure decisions over a frame; reading and writing is `work`. Wave 0 is a simple random sample from the ids
 alone. A later wave first sets apart what has no machine label, then draws a uniform audit from everything
 nobody has labelled, then spends the rest by the rule. The audit comes first and is served first, so that
-whoever stops anywhere leaves a valid sample (`stats.designs`).
+whoever stops anywhere leaves a valid sample (`stats.placing`).
 """
 
 from __future__ import annotations

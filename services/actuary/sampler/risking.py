@@ -2,32 +2,47 @@
 
 Pure; reading and writing is `work`. Every item, labelled or not, is priced by the model of its own fold,
 which has not seen its label (algorithms.md 8.4), and neither labels nor risks change after wave 1 has been
-planned.
+planned. Whether the critic is worth following at all is another question, and `judging` asks it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actuary.sampler import frames
-from actuary.stats import checks, flips, prn, quality, risk, shares
+from actuary.sampler import critics, frames
+from actuary.stats import checks, choice, flips, prn, risk, shares, worth
 
 FOLDS = 5
+
+WORTH_ALPHA = 0.1
+"""Probability with which a worthless critic may ever be followed, in all looks of a campaign together.
+
+Above the usual .05, since the two mistakes do not weigh the same: to follow a worthless critic makes an
+estimate less precise and never wrong, while not to follow a good one leaves errors that the budget would have
+found.
+"""
+
+_PRICED_AT_ONCE = 65_536
+"""Rows whose features are in memory together."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """A calibrated critic, with the pilot rows that it rests on, in the order of their draw."""
 
-    folds: tuple[risk.PlattModel, ...]
-    """One model a fold, fitted on the pilot outside of it."""
+    layout: critics.Layout
+    """What the models look at."""
+    folds: tuple[choice.Chosen, ...]
+    """One model a fold, chosen and fitted on the pilot outside of it."""
+    worth: worth.Worth | None
+    """What the pilot shows of the critic; None in models from before anybody asked."""
     reason: str
     """Why the models know nothing but the base rate; empty when they were fitted."""
     wrong: frames.Bools
@@ -39,7 +54,7 @@ class Model:
     eps_final: frames.Floats
     """`eps` after flips where they pay, [n]."""
     raw: frames.Floats
-    """Their raw score; NaN where the critic gave none, [n]."""
+    """The first critic's score of them; NaN where it gave none, [n]."""
     flips: flips.Gain | None
     """What flipping did on the pilot; None where there is nothing to flip to."""
     alpha: float
@@ -53,7 +68,9 @@ class Model:
         """The model as JSON."""
         return json.dumps(
             {
+                "layout": dataclasses.asdict(self.layout),
                 "folds": [model.to_record() for model in self.folds],
+                "worth": None if self.worth is None else dataclasses.asdict(self.worth),
                 "reason": self.reason,
                 "wrong": self.wrong.astype(int).tolist(),
                 "eps": self.eps.tolist(),
@@ -68,10 +85,13 @@ class Model:
 
     @classmethod
     def from_json(cls, data: bytes) -> Model:
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`; reads the Platt models of the first release as well."""
         form = json.loads(data)
+        layout = form.get("layout", {"critics": [critics.ANY], "classes": 0})
         return cls(
-            folds=tuple(risk.PlattModel.from_record(record) for record in form["folds"]),
+            layout=critics.Layout(critics=tuple(layout["critics"]), classes=layout["classes"]),
+            folds=tuple(_read_fold(record) for record in form["folds"]),
+            worth=worth.Worth(**form["worth"]) if form.get("worth") else None,
             reason=form["reason"],
             wrong=np.array(form["wrong"], dtype=np.bool_),
             eps=np.array(form["eps"], dtype=np.float64),
@@ -81,20 +101,6 @@ class Model:
             flips=None if form["flips"] is None else flips.Gain(**form["flips"]),
             alpha=form["alpha"],
         )
-
-    def figures(self) -> dict[str, Any]:
-        """What a report says of the critic, measured out of fold on the pilot."""
-        figures: dict[str, Any] = {
-            "items": self.items,
-            "reason": self.reason,
-            "calibrated": _reliability(self.eps, self.wrong, self.alpha),
-        }
-        scored = ~np.isnan(self.raw)
-        if scored.any():
-            figures["raw"] = _reliability(self.raw[scored], self.wrong[scored], self.alpha)
-        if self.wrong.any() and not self.wrong.all():
-            figures["auroc"] = {"estimate": quality.auroc(self.eps, self.wrong)}
-        return {"figures": figures}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,11 +144,6 @@ class Risks:
         return given
 
 
-def features(frame: frames.Frame) -> frames.Floats:
-    """Returns what the risk model sees, [N, 2]: logits of the critic's score and of the confidence."""
-    return np.stack([risk.logit(frame.raw_score), risk.logit(frame.confidence)], axis=1)
-
-
 def folds_of(frame: frames.Frame, key: bytes) -> frames.Longs:
     """Returns the fold of every item, from numbers of their own, [N]."""
     u = prn.uniform(frame.ids.to_pylist(), prn.derive_key(key, "fold"))
@@ -150,7 +151,7 @@ def folds_of(frame: frames.Frame, key: bytes) -> frames.Longs:
 
 
 def fit(frame: frames.Frame, label: frames.Longs, key: bytes, alpha: float) -> Model:
-    """Fits one model a fold on the pilot's labels.
+    """Chooses and fits one model a fold on the pilot's labels, and asks what they are worth.
 
     Args:
         frame: the pilot's items.
@@ -162,15 +163,17 @@ def fit(frame: frames.Frame, label: frames.Longs, key: bytes, alpha: float) -> M
     # in the order of their draw, which is random: what a quote makes of the pilot rests on that
     used = used[np.argsort(frame.u[used], kind="stable")]
     wrong = (label != frame.label)[used]
-    x = features(frame)[used]
+    layout = critics.Layout(critics=tuple(sorted(frame.scores)), classes=frame.probabilities.shape[1])
+    x = layout.matrix(frame, used)
     fold = folds_of(frame, key)[used]
+    kinds = critics.candidates(layout)
     reason = ""
     try:
-        models = risk.fit_folds(x, wrong, fold, FOLDS)
+        models = choice.fit_folds(kinds, x, wrong, fold, FOLDS)
     except checks.CriticUnfit as error:
         # The rule then falls back to uniform: all risks are the base rate.
         reason = str(error)
-        models = (risk.constant(wrong, x.shape[1]),) * FOLDS
+        models = (choice.constant(wrong, x.shape[1]),) * FOLDS
     eps = risk.predict_folds(models, x, fold) if len(x) else np.empty(0)
     gain, wrong_final, eps_final = None, wrong, eps
     probabilities = frame.probabilities[used]
@@ -181,13 +184,15 @@ def fit(frame: frames.Frame, label: frames.Longs, key: bytes, alpha: float) -> M
         if gain.lower > 0:
             wrong_final, eps_final = flipped != label[used], flipped_eps
     return Model(
+        layout=layout,
         folds=models,
+        worth=worth.bet(kinds, x, wrong, WORTH_ALPHA, layout.scores),
         reason=reason,
         wrong=wrong,
         eps=eps,
         wrong_final=wrong_final,
         eps_final=eps_final,
-        raw=frame.raw_score[used],
+        raw=next(iter(frame.scores.values()), np.full(frame.size, np.nan))[used],
         flips=gain,
         alpha=alpha,
     )
@@ -198,7 +203,10 @@ def price(frame: frames.Frame, model: Model, key: bytes) -> Risks:
     labelled = frame.labelled
     fold = folds_of(frame, key)
     machine_risk = np.full(frame.size, np.nan)
-    machine_risk[labelled] = risk.predict_folds(model.folds, features(frame)[labelled], fold[labelled])
+    rows = np.flatnonzero(labelled)
+    for start in range(0, len(rows), _PRICED_AT_ONCE):
+        part = rows[start : start + _PRICED_AT_ONCE]
+        machine_risk[part] = risk.predict_folds(model.folds, model.layout.matrix(frame, part), fold[part])
     final, final_risk = frame.label.copy(), machine_risk.copy()
     probabilities = np.full_like(frame.probabilities, np.nan)
     given = labelled & ~np.isnan(frame.probabilities).any(axis=1)
@@ -278,20 +286,9 @@ def read(found: pa.Table, ids: pa.Array, classes: Sequence[str]) -> Risks:
     )
 
 
-def _reliability(eps: frames.Floats, wrong: frames.Bools, alpha: float) -> dict[str, Any]:
-    if not len(eps):
-        return {"bins": [], "expected_calibration_error": None}
-    bins = quality.reliability(eps, wrong, bins=10, alpha=alpha)
-    return {
-        "bins": [
-            {
-                "predicted": each.mean_risk,
-                "observed": each.error_rate,
-                "low": each.error_low,
-                "high": each.error_high,
-                "items": each.count,
-            }
-            for each in bins
-        ],
-        "expected_calibration_error": quality.expected_calibration_error(eps, wrong),
-    }
+def _read_fold(record: Mapping[str, Any]) -> choice.Chosen:
+    if "members" in record:
+        return choice.Chosen.from_record(record)
+    columns = tuple(range(len(record["center"])))
+    model = risk.PlattModel.from_record(record)
+    return choice.Chosen(members=(choice.Fitted(kind="platt", columns=columns, model=model),), weights=(1.0,))

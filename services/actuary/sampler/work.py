@@ -1,11 +1,13 @@
 """What the sampler's Jobs do in their process: fit the risk model, quote, plan, estimate.
 
-Each reads artifacts, calls the pure decisions of `risking`, `planning`, `estimating` and writes one artifact.
-Chance comes from the campaign's key alone, so a Job that dies and is repeated writes the same.
+Each reads artifacts, calls the pure decisions of `risking`, `judging`, `planning` and `estimating`, and
+writes one artifact. Chance comes from the campaign's key alone, so a Job that dies and is repeated writes the
+same.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +17,7 @@ import pyarrow as pa
 
 from actuary import errors
 from actuary.jobs import worker
-from actuary.sampler import estimating, frames, people, phases, planning, quoting, risking
+from actuary.sampler import estimating, frames, judging, people, phases, planning, quoting, risking
 from actuary.stats import budget_score, estimates, intervals, prn
 from actuary.storage import artifacts, schemas, tables
 
@@ -35,13 +37,14 @@ class FitRisk:
             critiques=spec["critiques"],
             classes=classes,
             keep=resolved.ids,
+            lengths=True,
         )
         key = prn.project_key(int(spec.get("seed", 0)))
         label = resolved.of(frame.ids)
         model = risking.fit(frame, label, key, 1.0 - float(spec.get("confidence_level", 0.95)))
         ref = context.write_file("risk.json", model.to_json())
         context.finish(
-            objects=(ref,), counts={"labelled": model.items}, parameters={"results": model.figures()}
+            objects=(ref,), counts={"labelled": model.items}, parameters={"results": judging.figures(model)}
         )
 
 
@@ -59,7 +62,7 @@ class MakeQuote:
             pilot=int(sampling.get("pilot_items", model.items)),
             labels=int(budget["human_labels"]),
             audit=int(sampling.get("audit_items", 0)),
-            rule=sampling.get("rule", "threshold"),
+            rule=judging.follow(model.worth, sampling.get("rule", "threshold"), model.reason)[0],
             beta=float(sampling.get("beta", 10.0)),
             label_micros=int(budget.get("human_label_micros", 0)),
             machine_micros=int(spec.get("machine_micros", 0)),
@@ -97,6 +100,7 @@ class MakePlan:
             annotations=spec.get("annotations", []),
             critiques=spec.get("critiques", []),
             classes=classes,
+            lengths=wave == 1,
         )
         names = pa.array(classes, pa.string())
         if wave == 0:
@@ -104,7 +108,8 @@ class MakePlan:
             label = pa.nulls(frame.size, pa.string())
             results: dict[str, Any] = {}
         else:
-            risks = self._risks(context, spec, frame, classes, key)
+            model = read_model(context, spec["risk_model"])
+            risks = self._risks(context, spec, frame, classes, key, model)
             earlier = people.waves(
                 context.store, spec["earlier_plans"], spec.get("earlier_resolved", []), classes
             )
@@ -114,7 +119,10 @@ class MakePlan:
                     "tau"
                 ]
             )
+            rule, note = judging.follow(judging.evidence(model, risks, earlier), wishes.rule, model.reason)
+            wishes = dataclasses.replace(wishes, rule=rule)
             rows = planning.wave(frame, risks.risk, known, pilot_tau, wishes)
+            rows.notes += [note] if note else []
             label = names.take(pa.array(risks.final, mask=risks.final < 0))
             results = {
                 "risks": f"{context.spec.artifact}/risks" if wave == 1 else spec["earlier_risks"],
@@ -155,12 +163,12 @@ class MakePlan:
         frame: frames.Frame,
         classes: list[str],
         key: bytes,
+        model: risking.Model,
     ) -> risking.Risks:
         """Prices every label; wave 1 writes them for good, later waves read what it wrote."""
         if spec.get("earlier_risks"):
             manifest = artifacts.read_manifest(context.store, spec["earlier_risks"])[0]
             return risking.read(frames.sharded(context.store, manifest), frame.ids, classes)
-        model = read_model(context, spec["risk_model"])
         risks = risking.price(frame, model, key)
         uri = f"{context.spec.artifact}/risks"
         table = risking.table(frame, risks, classes)
@@ -233,6 +241,9 @@ class MakeEstimate:
                 parents=context.parents(),
                 parameters={
                     "item_count": weights.num_rows,
+                    "critic": judging.measured(
+                        *judging.sampled(risks, waves), 1.0 - float(spec.get("confidence_level", 0.95))
+                    ),
                     "design": outcome.design.to_record(),
                     "results": {
                         **figures(outcome, classes),

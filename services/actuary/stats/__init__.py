@@ -8,11 +8,28 @@ randomness and no dependency but NumPy and SciPy; chance comes in as permanent r
     prn         keys, permanent random numbers, folds
     keyed_hash  the hash under them, without NumPy
     risk        P(the machine is wrong), from few labels
+    isotonic    the same as a rising function of one score
+    trees       the same by boosted trees that were grown elsewhere
+    choice      which of them, and fitted on what
+    worth       whether a critic is better than chance, whenever one looks
     flips       changing labels where that provably pays
-    rules       inclusion probabilities for a budget
+    rules       inclusion probabilities for a budget: those of the ACT paper
+    robust      those that serve estimates too: square root, hybrid, Lagrange
+    budgets     what an aim costs, and how strata share a budget
     draws       from probabilities to a sample
-    designs     what a wave's sample stands for
+    placing     what a phase's sample stands for, wherever people stopped
+    designs     how phases are combined, and the weight of every label
+    words       whole numbers for floats: an order to count, sums that no order changes
+    orders      who comes first, as columns of a chunk
+    streams     selections from more items than memory holds
+    families    probabilities that rise with one constant
+    levels      that constant for a budget, from chunks
+    streamed_hybrid  the hybrid rule from chunks
+    hypergeometric  exact tails, whatever the size of the population
     intervals   bounds that hold
+    anytime     bounds that may be watched
+    certificates    what is fixed before an audit: cuts, looks, levels
+    audits      what an audit found, and what it proves
     estimates   accuracy with its interval
     shares      class shares, of these items and of the process
     domains     the same for a class or a slice
@@ -22,9 +39,10 @@ randomness and no dependency but NumPy and SciPy; chance comes in as permanent r
     training    targets and weights of the ACT loss
     quality     AQG, ABS, AUROC, calibration of a list of items
     budget_score  AQG and ABS from a reviewed sample
+    calibration how sure one may be of AUROC and calibration
 
-Notation of the docstrings: N items; y the human's label, ŷ the machine's; d = 1[y ≠ ŷ]; ε = predicted P(d =
-    1), the
-risk; π inclusion probability; B budget in labels; s size measure of a draw; g weight of a labelled item.
+Notation of the docstrings: N items; y the human's label, ŷ the machine's; d = 1[y ≠ ŷ]; ε = predicted
+P(d = 1), the risk; π inclusion probability; c cost of a label, 1 unless given; B budget in labels, or in the
+unit of costs; s size measure of a draw; g weight of a labelled item.
 Bad input raises ValueError that says what was expected and what came; nothing is clipped silently.
 """

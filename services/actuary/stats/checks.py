@@ -162,18 +162,36 @@ def share(name: str, value: float) -> float:
     return float(value)
 
 
-def budget(value: float, items: int) -> float:
-    """Returns a budget B in labels with 0 < B <= N, or raises ValueError.
+def budget(value: float, total: float) -> float:
+    """Returns a budget B with 0 < B <= total (items, or the sum of their costs), or raises ValueError.
+
+    A sum of costs depends on the order of summation in its last digits, so that a budget that passes it by
+    less than 1e-12 of it is the whole.
 
     >>> budget(3, 10)
     3.0
     """
-    if not 0.0 < value <= items:
-        raise ValueError(f"budget: expected 0 < budget <= {items} items, got {value}")
-    return float(value)
+    if not 0.0 < value <= total * (1.0 + 1e-12):
+        raise ValueError(f"budget: expected 0 < budget <= {total:.15g} (all items), got {value}")
+    return min(float(value), float(total))
 
 
-def count(name: str, value: int, low: int, high: int) -> int:
+def costs(name: str, values: npt.ArrayLike | None, *, size: int) -> Floats:
+    """Returns the cost of every item, above 0 and finite, or raises ValueError; None means 1 each.
+
+    >>> costs("cost", None, size=2).tolist()
+    [1.0, 1.0]
+    """
+    if values is None:
+        return np.ones(size)
+    array = floats(name, values, size=size)
+    bad = array <= 0.0
+    if bad.any():
+        raise ValueError(f"{name}: expected values above 0, got {_where(bad, array)}")
+    return array
+
+
+def count(name: str, value: float, low: int, high: int) -> int:
     """Returns a whole number in [low, high], or raises ValueError.
 
     >>> count("size", 3, 1, 10)

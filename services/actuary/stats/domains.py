@@ -18,10 +18,10 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from actuary.stats import checks, designs
+from actuary.stats import checks, placing
 
 
-def within(placed: designs.Placed, inside: npt.ArrayLike, population: int) -> designs.Placed:
+def within(placed: placing.Placed, inside: npt.ArrayLike, population: int) -> placing.Placed:
     """Restricts a phase to a domain.
 
     Conditioning on n_A costs nothing, since it tells nothing about labels, and makes the phase one like any
@@ -43,7 +43,7 @@ def within(placed: designs.Placed, inside: npt.ArrayLike, population: int) -> de
         Cochran (1977), section 2.12 (subpopulations); Duffield, Lund, Thorup (2007), subset sums;
         Durbin, J. (1969), Inferential aspects of the randomness of sample size in survey sampling.
 
-    >>> placed = designs.srs("pilot", 100, [0.1, 0.2, 0.3, 0.4], [True] * 4)
+    >>> placed = placing.srs("pilot", 100, [0.1, 0.2, 0.3, 0.4], [True] * 4)
     >>> part = within(placed, [True, False, True, False], 20)
     >>> part.phase.population, part.phase.sampled, part.pi.tolist()
     (20, 2, [0.1, 0.1])
@@ -60,4 +60,4 @@ def within(placed: designs.Placed, inside: npt.ArrayLike, population: int) -> de
     if phase.kind == "srs":
         share = sampled / phase.sampled_population if phase.sampled_population else 1.0
         pi = np.where(used & ~top, share, pi)
-    return designs.Placed(phase=phase, pi=pi)
+    return placing.Placed(phase=phase, pi=pi)

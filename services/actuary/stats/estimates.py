@@ -44,7 +44,7 @@ class Sample:
     phase: checks.Integers
     """v, index of the phase that labelled the item."""
     pi: checks.Floats
-    """π_iv as `designs.srs`, `threshold` and `priority` give it."""
+    """π_iv as `placing.srs`, `threshold` and `priority` give it."""
     wrong: checks.Booleans
     """d, whether the machine's label differs from the human's."""
     eps: checks.Floats
@@ -108,7 +108,8 @@ def variance(design: designs.Design, sample: Sample) -> float:
     References:
         Cochran (1977), theorem 2.4; Duffield, Lund, Thorup (2007), section 3.1; algorithms.md 8.5.
 
-    >>> phase = designs.Phase(name="p", kind="srs", population=10, certain=0, sampled=4, tau=None)
+    >>> from actuary.stats import placing
+    >>> phase = placing.Phase(name="p", kind="srs", population=10, certain=0, sampled=4, tau=None)
     >>> sample = Sample.of(phase=[0] * 4, pi=[0.4] * 4, wrong=[1, 0, 0, 1], eps=[0.0] * 4)
     >>> round(variance(designs.Design(phases=(phase,), omega=(1.0,)), sample), 6)
     5.0
@@ -154,7 +155,8 @@ def total_errors(design: designs.Design, sample: Sample, eps_sum: float, alpha: 
         algorithms.md 3.4, 8.5, 8.11; Särndal, Swensson, Wretman (1992), Model Assisted Survey Sampling,
         section 6.3.
 
-    >>> phase = designs.Phase(name="p", kind="srs", population=10, certain=0, sampled=4, tau=None)
+    >>> from actuary.stats import placing
+    >>> phase = placing.Phase(name="p", kind="srs", population=10, certain=0, sampled=4, tau=None)
     >>> sample = Sample.of(phase=[0] * 4, pi=[0.4] * 4, wrong=[1, 0, 0, 1], eps=[0.0] * 4)
     >>> estimate = total_errors(designs.Design(phases=(phase,), omega=(1.0,)), sample, 0.0)
     >>> estimate.value, estimate.low, estimate.high, estimate.method

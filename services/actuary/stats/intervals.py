@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.special
 
-from actuary.stats import checks
+from actuary.stats import checks, hypergeometric
 
 Method = Literal["wald", "gamma", "hypergeometric", "clopper-pearson", "betting", "exact"]
 
@@ -115,8 +115,6 @@ def hypergeom_ucb(population: int, sampled: int, found: int, alpha: float = 0.05
     >>> hypergeom_ucb(100, 50, 0)
     4
     """
-    import scipy.stats  # takes most of a second to import, and few processes come here
-
     population = checks.count("population", population, 1, 2**62)
     sampled = checks.count("sampled", sampled, 0, population)
     found = checks.count("found", found, 0, sampled)
@@ -124,7 +122,7 @@ def hypergeom_ucb(population: int, sampled: int, found: int, alpha: float = 0.05
     low, high = found, population - (sampled - found)
     while low < high:
         middle = (low + high + 1) // 2
-        if scipy.stats.hypergeom.cdf(found, population, middle, sampled) > alpha:
+        if hypergeometric.cdf(found, population, middle, sampled) > alpha:
             low = middle
         else:
             high = middle - 1

@@ -8,14 +8,15 @@ Risks that enter an estimate must not have seen their own item's label: `fit_fol
 on the labels outside of it, and `predict_folds` gives every item, labelled or not, its own fold's model
 (8.4).
 
-Larger pilots deserve larger models; they come later and beside this one.
+Larger pilots deserve larger models: `isotonic` and `trees` are beside this one, and `choice` takes the one
+that the labels support.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,16 @@ LOGIT_BOUND = 1e-4
 """Probabilities are moved into [1e-4, 1 - 1e-4] before a logit: models that say 1.0 mean "quite sure"."""
 
 
+class RiskModel(Protocol):
+    """A fitted model, of whatever kind."""
+
+    def predict(self, x: npt.ArrayLike) -> checks.Floats:
+        """Returns ε, shape [N], of features, shape [N, p], NaN where missing."""
+
+    def to_record(self) -> dict[str, Any]:
+        """Returns it as JSON values."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PlattModel:
     """logit ε = b + Σ_j a_j (x_j - center_j)/scale_j + Σ_j a'_j 1[x_j missing]."""
@@ -42,6 +53,10 @@ class PlattModel:
     intercept: float
     center: tuple[float, ...]
     scale: tuple[float, ...]
+
+    def predict(self, x: npt.ArrayLike) -> checks.Floats:
+        """Returns ε of items: `predict`."""
+        return predict(self, x)
 
     def to_record(self) -> dict[str, Any]:
         """Returns it as JSON values."""
@@ -117,6 +132,28 @@ def constant(err: npt.ArrayLike, features: int) -> PlattModel:
     )
 
 
+def check_fit(wrong: checks.Booleans) -> None:
+    """Refuses labels that no model can be fitted on.
+
+    Args:
+        wrong: d, shape [n].
+
+    Raises:
+        CriticUnfit: fewer than 20 labels, or all right, or all wrong.
+
+    >>> check_fit(np.array([True, False] * 10))
+    """
+    if wrong.size < MIN_LABELS:
+        raise checks.CriticUnfit(
+            f"err: expected at least {MIN_LABELS} labels to fit a risk model, got {wrong.size}"
+        )
+    if wrong.all() or not wrong.any():
+        kind = "wrong" if wrong[0] else "right"
+        raise checks.CriticUnfit(
+            f"err: expected right and wrong labels, got {wrong.size} that are all {kind}"
+        )
+
+
 def fit_platt(x: npt.ArrayLike, err: npt.ArrayLike, ridge: float = RIDGE) -> PlattModel:
     """Fits the risk model by penalised maximum likelihood.
 
@@ -152,15 +189,7 @@ def fit_platt(x: npt.ArrayLike, err: npt.ArrayLike, ridge: float = RIDGE) -> Pla
     wrong = checks.flags("err", err, size=features.shape[0])
     if not 0.0 < ridge < np.inf:
         raise ValueError(f"ridge: expected a finite number above 0, got {ridge}")
-    if wrong.size < MIN_LABELS:
-        raise checks.CriticUnfit(
-            f"err: expected at least {MIN_LABELS} labels to fit a risk model, got {wrong.size}"
-        )
-    if wrong.all() or not wrong.any():
-        kind = "wrong" if wrong[0] else "right"
-        raise checks.CriticUnfit(
-            f"err: expected right and wrong labels, got {wrong.size} that are all {kind}"
-        )
+    check_fit(wrong)
     present = ~np.isnan(features)
     count = np.maximum(present.sum(axis=0), 1)
     filled = np.where(present, features, 0.0)
@@ -272,7 +301,7 @@ def fit_folds(
     return tuple(models)
 
 
-def predict_folds(models: Sequence[PlattModel], x: npt.ArrayLike, fold: npt.ArrayLike) -> checks.Floats:
+def predict_folds(models: Sequence[RiskModel], x: npt.ArrayLike, fold: npt.ArrayLike) -> checks.Floats:
     """Gives every item the risk of its own fold's model, which has not seen that item's label.
 
     Unlabelled items too: with one model for them and others for the labelled, the two parts of the estimate's
@@ -302,7 +331,7 @@ def predict_folds(models: Sequence[PlattModel], x: npt.ArrayLike, fold: npt.Arra
     eps = np.empty(index.size)
     for k, model in enumerate(models):
         rows = index == k
-        eps[rows] = predict(model, features[rows])
+        eps[rows] = model.predict(features[rows])
     return eps
 
 

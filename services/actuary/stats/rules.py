@@ -1,9 +1,10 @@
-"""Rules: from risks to inclusion probabilities whose sum is the budget.
+"""Rules: from risks to inclusion probabilities whose cost is the budget.
 
 Each rule answers "how likely should a person look at this item?" and solves for its one constant so that
-Σ π_i = B to 1e-9 relative. The rules are those of the ACT paper, repaired where algorithms.md says so: the
-normalised rule is water-filled instead of truncated, the exponential rule's α is solved for instead of
-guessed, and the threshold's ties are broken by random numbers instead of by file order.
+Σ c_i π_i = B to 1e-9 relative. A budget is labels, or money where items have costs c. The rules are those of
+the ACT paper, repaired where algorithms.md says so: the normalised rule is water-filled instead of truncated,
+the exponential rule's α is solved for instead of guessed, and the threshold's ties are broken by random
+numbers instead of by file order. `robust` has the rules that serve estimates too.
 
 A rule does not draw: `draws` does. And it does not promise an estimate: `Inclusion.warning` says when the
 probabilities are too small to support one.
@@ -20,10 +21,16 @@ import numpy.typing as npt
 from actuary.stats import checks
 
 SMALL_PROBABILITY = 1e-3
-"""Below it a weight 1/π passes 1,000, and no interval for a total that includes such an item means much."""
+"""Below it a weight 1/π passes 1,000, and no interval for a total that includes such an item means much,"""
+
+SMALL_SHARE = 1e-2
+"""unless most items are like it: a thousand of a million is a good sample. A guess: the robust rules stay
+above .07 of the mean probability, the steep exponential ones fall below 1e-6 of it."""
 
 SMALLEST_RISK = 1e-300
 """Risks between 0 and this are refused by the normalised rule: its constant would overflow."""
+
+ALL_EQUAL = "all risks are equal: chance alone decides who is reviewed, as without a critic"
 
 _SATURATION = 40.0
 """expit(40) rounds to 1 in float64."""
@@ -34,37 +41,64 @@ class Inclusion:
     """Inclusion probabilities, and what is needed to compute them again."""
 
     pi: checks.Floats
-    """π, shape [N], in [0, 1]; sums to the budget."""
+    """π, shape [N], in [0, 1]; costs the budget."""
     score: checks.Floats
     """s, shape [N]: the size measure to draw with (`draws.draw_exact`); ∝ π before capping at 1."""
     constants: dict[str, float]
     """The solved constant by name: enough, with ε, to recompute π of any item."""
     warning: str
     """Why an estimate from this rule's sample alone would not be valid; empty when it would be."""
+    take_all: checks.Booleans | None = None
+    """[N], items to take before the others are drawn; their score is not read. None: there are none."""
+    note: str = ""
+    """What else to tell who asked for this rule; empty when nothing."""
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        pi: checks.Floats,
+        score: checks.Floats,
+        constants: dict[str, float],
+        eps: checks.Floats,
+        take_all: checks.Booleans | None = None,
+    ) -> Inclusion:
+        """Builds it with the warning and the note that follow from π and ε."""
+        equal = eps.size > 1 and float(eps.min()) == float(eps.max())
+        return cls(
+            pi=pi,
+            score=score,
+            constants=constants,
+            warning=_warning(pi),
+            take_all=take_all,
+            note=ALL_EQUAL if equal else "",
+        )
 
 
 def _warning(pi: checks.Floats) -> str:
     smallest = float(pi.min())
-    if smallest >= SMALL_PROBABILITY:
+    if smallest >= min(SMALL_PROBABILITY, SMALL_SHARE * float(pi.mean())):
         return ""
     return (
-        f"smallest inclusion probability {smallest:.3g} is below {SMALL_PROBABILITY:g}:"
+        f"smallest inclusion probability {smallest:.3g} is below {SMALL_PROBABILITY:g}"
+        f" and below {SMALL_SHARE:g} of the mean:"
         " no valid estimate from this draw alone; keep a uniform audit beside it"
     )
 
 
-def pi_uniform(items: int, budget: float) -> Inclusion:
-    """Every item alike: π_i = B/N.
+def pi_uniform(items: int, budget: float, cost: npt.ArrayLike | None = None) -> Inclusion:
+    """Every item alike: π_i = B/N, or B/Σc.
 
     Args:
         items: N, at least 1.
-        budget: B in labels, (0, N].
+        budget: B in labels, (0, N]; with costs in their unit, (0, Σc].
+        cost: c, shape [N], above 0; None for 1 each.
 
     Returns:
         Probabilities, all equal.
 
     Raises:
-        ValueError: no items, or the budget is outside (0, N].
+        ValueError: no items, a cost that is not above 0, or the budget is outside its range.
 
     References:
         ACT (arXiv 2511.09833), the random baseline.
@@ -73,15 +107,14 @@ def pi_uniform(items: int, budget: float) -> Inclusion:
     [0.25, 0.25, 0.25, 0.25]
     """
     checks.count("items", items, 1, 2**62)
-    budget = checks.budget(budget, items)
-    pi = np.full(items, budget / items)
-    return Inclusion(
-        pi=pi, score=np.ones(items), constants={"probability": budget / items}, warning=_warning(pi)
-    )
+    total = float(items) if cost is None else math.fsum(checks.costs("cost", cost, size=items))
+    share = checks.budget(budget, total) / total
+    pi = np.full(items, share)
+    return Inclusion(pi=pi, score=np.ones(items), constants={"probability": share}, warning=_warning(pi))
 
 
-def pi_normalised(eps: npt.ArrayLike, budget: float) -> Inclusion:
-    """In proportion to risk, water-filled: π_i = min(1, κ ε_i) with Σ π_i = B.
+def pi_normalised(eps: npt.ArrayLike, budget: float, cost: npt.ArrayLike | None = None) -> Inclusion:
+    """In proportion to risk, water-filled: π_i = min(1, κ ε_i) with Σ c_i π_i = B.
 
     The formula as printed, B ε_i/Σε, can pass 1 and then spends less than the budget (as little as half of
     it, algorithms.md T2a). κ is found exactly: sort, and cap the largest until the rest fits below 1. Items
@@ -90,13 +123,14 @@ def pi_normalised(eps: npt.ArrayLike, budget: float) -> Inclusion:
 
     Args:
         eps: ε, shape [N], in [0, 1].
-        budget: B in labels, (0, N].
+        budget: B in labels, (0, N]; with costs in their unit, (0, Σc].
+        cost: c, shape [N], above 0; None for 1 each.
 
     Returns:
         Probabilities; `constants["kappa"]` is κ, and `constants["rest"]` π of items of risk 0.
 
     Raises:
-        ValueError: ε not finite or outside [0, 1], no items, or B outside (0, N].
+        ValueError: ε not finite or outside [0, 1], no items, a cost that is not above 0, or B out of range.
 
     References:
         ACT (arXiv 2511.09833), normalised rule; Tillé (2006), Sampling Algorithms, section 2.10 (capping at
@@ -108,43 +142,51 @@ def pi_normalised(eps: npt.ArrayLike, budget: float) -> Inclusion:
     [1.0, 0.25, 0.25]
     """
     eps = checks.risks("eps", eps)
-    budget = checks.budget(budget, eps.size)
-    positive = int(np.count_nonzero(eps))
-    if ((eps > 0.0) & (eps < SMALLEST_RISK)).any():
+    cost = checks.costs("cost", cost, size=eps.size)
+    budget = checks.budget(budget, math.fsum(cost))
+    positive = eps > 0.0
+    if (positive & (eps < SMALLEST_RISK)).any():
         raise ValueError(f"eps: expected 0 or at least {SMALLEST_RISK:g}, got a risk in between")
-    if budget >= positive:
-        rest = 0.0 if eps.size == positive else (budget - positive) / (eps.size - positive)
-        pi = np.where(eps > 0.0, 1.0, rest)
-        kappa = 1.0 / float(eps[eps > 0.0].min()) if positive else 0.0
-        return Inclusion(pi=pi, score=pi, constants={"kappa": kappa, "rest": rest}, warning=_warning(pi))
-    ordered = np.sort(eps)[::-1]
-    # With the k largest capped, κ = (B - k)/Σ of the rest; the first k for which the next one stays below 1
-    # is right.
-    tail = np.cumsum(ordered[::-1])[::-1]
-    capped = np.arange(math.ceil(budget), dtype=np.float64)
-    kappas = (budget - capped) / tail[: capped.size]
-    kappa = float(kappas[np.argmax(kappas * ordered[: capped.size] <= 1.0 + 1e-12)])
+    sure = math.fsum(cost[positive])
+    if budget >= sure:
+        rest = 0.0 if positive.all() else min(1.0, (budget - sure) / math.fsum(cost[~positive]))
+        pi = np.where(positive, 1.0, rest)
+        kappa = 1.0 / float(eps[positive].min()) if positive.any() else 0.0
+        return Inclusion.of(pi=pi, score=pi, constants={"kappa": kappa, "rest": rest}, eps=eps)
+    order = np.lexsort((cost, -eps))
+    ordered, price = eps[order], cost[order]
+    # With the k largest capped, κ = (B - their cost)/Σ cε of the rest; the first k for which the next one
+    # stays below 1 is right.
+    tail = np.cumsum((price * ordered)[::-1])[::-1]
+    spent = np.concatenate([[0.0], np.cumsum(price)[:-1]])
+    spent = spent[spent < budget]
+    kappas = (budget - spent) / tail[: spent.size]
+    kappa = float(kappas[np.argmax(kappas * ordered[: spent.size] <= 1.0 + 1e-12)])
     pi = np.minimum(1.0, kappa * eps)
-    return Inclusion(pi=pi, score=eps, constants={"kappa": kappa, "rest": 0.0}, warning=_warning(pi))
+    return Inclusion.of(pi=pi, score=eps, constants={"kappa": kappa, "rest": 0.0}, eps=eps)
 
 
-def pi_exponential(eps: npt.ArrayLike, budget: float, beta: float) -> Inclusion:
-    """A soft threshold: π_i = 1/(1 + exp(-β (ε_i - α))), α solved so that Σ π_i = B.
+def pi_exponential(
+    eps: npt.ArrayLike, budget: float, beta: float, cost: npt.ArrayLike | None = None
+) -> Inclusion:
+    """A soft threshold: π_i = 1/(1 + exp(-β (ε_i - α))), α solved so that Σ c_i π_i = B.
 
-    Σ π is continuous and strictly decreasing in α, so the root is unique; it is found by Brent's method.
+    Σ cπ is continuous and strictly decreasing in α, so the root is unique; it is found by Brent's method.
     Large β approaches the threshold rule, and its weights 1/π then reach 1e13 (algorithms.md T2a): see the
     warning.
 
     Args:
         eps: ε, shape [N], in [0, 1].
-        budget: B in labels, (0, N].
+        budget: B in labels, (0, N]; with costs in their unit, (0, Σc].
         beta: β, the steepness, (0, 1e5].
+        cost: c, shape [N], above 0; None for 1 each.
 
     Returns:
         Probabilities; `constants` holds α and β.
 
     Raises:
-        ValueError: ε not finite or outside [0, 1], no items, B outside (0, N] or β outside (0, 1e5].
+        ValueError: ε not finite or outside [0, 1], no items, a cost that is not above 0, B out of range or β
+            outside (0, 1e5].
 
     References:
         ACT (arXiv 2511.09833), exponential-weighted rule; solving for α is ours.
@@ -156,17 +198,19 @@ def pi_exponential(eps: npt.ArrayLike, budget: float, beta: float) -> Inclusion:
     import scipy.optimize  # only this rule needs it, and it takes half a second to import
 
     eps = checks.risks("eps", eps)
-    budget = checks.budget(budget, eps.size)
+    price = checks.costs("cost", cost, size=eps.size)
+    total = math.fsum(price)
+    budget = checks.budget(budget, total)
     if not 0.0 < beta <= 1e5:
         raise ValueError(f"beta: expected a number in (0, 1e5], got {beta}")
     low = -_SATURATION / beta
-    if budget == eps.size:
+    if budget == total:
         alpha = low
     else:
-        high = 1.0 + (_SATURATION + math.log(eps.size / budget)) / beta
+        high = 1.0 + (_SATURATION + math.log(total / budget)) / beta
         alpha = float(
             scipy.optimize.brentq(
-                lambda a: float(scipy.special.expit(beta * (eps - a)).sum()) - budget,
+                lambda a: float((price * scipy.special.expit(beta * (eps - a))).sum()) - budget,
                 low,
                 high,
                 xtol=1e-15,
@@ -174,11 +218,13 @@ def pi_exponential(eps: npt.ArrayLike, budget: float, beta: float) -> Inclusion:
             )
         )
     pi = scipy.special.expit(beta * (eps - alpha))
-    return Inclusion(pi=pi, score=pi, constants={"alpha": alpha, "beta": float(beta)}, warning=_warning(pi))
+    return Inclusion.of(pi=pi, score=pi, constants={"alpha": alpha, "beta": float(beta)}, eps=eps)
 
 
-def risk_order(eps: npt.ArrayLike, u_tie: npt.ArrayLike) -> checks.Integers:
-    """The order of suspicion: by risk, descending, and among equal risks by a random number of their own.
+def risk_order(
+    eps: npt.ArrayLike, u_tie: npt.ArrayLike, cost: npt.ArrayLike | None = None
+) -> checks.Integers:
+    """The order of suspicion: by risk per cost, descending; among equals by a random number of their own.
 
     LLM scores have some twenty distinct values. Without the tie key "the top B" is decided by file order,
     and the numbers of the draw would make ties and samples dependent.
@@ -186,49 +232,97 @@ def risk_order(eps: npt.ArrayLike, u_tie: npt.ArrayLike) -> checks.Integers:
     Args:
         eps: ε, shape [N], in [0, 1].
         u_tie: [N] in (0, 1), from the key of ties.
+        cost: c, shape [N], above 0; None for 1 each.
 
     Returns:
         Indexes of items, most suspicious first, [N].
 
     Raises:
-        ValueError: ε outside [0, 1], u outside (0, 1), or lengths differ.
+        ValueError: ε outside [0, 1], u outside (0, 1), a cost that is not above 0, or lengths differ.
 
     >>> risk_order([0.5, 0.9, 0.5], [0.7, 0.3, 0.2]).tolist()
     [1, 2, 0]
+    >>> risk_order([0.5, 0.9, 0.5], [0.7, 0.3, 0.2], cost=[1, 3, 2]).tolist()
+    [0, 1, 2]
     """
     eps = checks.risks("eps", eps)
     u_tie = checks.uniforms("u_tie", u_tie, size=eps.size)
-    return np.lexsort((u_tie, -eps)).astype(np.int64)
+    return np.lexsort((u_tie, -eps / checks.costs("cost", cost, size=eps.size))).astype(np.int64)
 
 
-def pi_threshold(eps: npt.ArrayLike, budget: int, u_tie: npt.ArrayLike) -> Inclusion:
-    """The B most suspicious: π_i = 1 for the first B of `risk_order`, else 0.
+def take_top(order: checks.Integers, cost: checks.Floats, budget: float) -> checks.Booleans:
+    """Takes from an order until an item does not fit the budget any more.
 
-    Best for accuracy among all rules when the risks are calibrated, and useless for estimates: what is
-    never looked at cannot be estimated. `designs.threshold` puts a uniform audit beside it.
+    It does not look further for a cheaper item that would fit: so the taken items are a prefix of the order,
+    a larger budget only adds items, and whoever stops early has done what a smaller budget would have done.
+    What this gives away is at most the value of the one item that did not fit (Dantzig 1957).
+
+    Args:
+        order: of the items, [N] (`risk_order`).
+        cost: c, shape [N], above 0.
+        budget: at least 0; the taken ones cost at most this.
+
+    Returns:
+        Who is taken, [N].
+
+    References:
+        Dantzig, G. (1957), Discrete-variable extremum problems, Operations Research 5.
+
+    >>> take_top(np.array([2, 0, 1]), np.array([3.0, 1.0, 1.0]), 2.5).tolist()
+    [False, False, True]
+    """
+    # a running sum may pass the whole by rounding
+    fits = (np.cumsum(cost[order]) <= budget) | (budget >= math.fsum(cost))
+    taken = np.zeros(order.size, dtype=np.bool_)
+    taken[order[fits]] = True
+    return taken
+
+
+def pi_threshold(
+    eps: npt.ArrayLike, budget: float, u_tie: npt.ArrayLike, cost: npt.ArrayLike | None = None
+) -> Inclusion:
+    """The most suspicious per cost that the budget reaches: π_i = 1 for a prefix of `risk_order`, else 0.
+
+    Best for accuracy among all rules when the risks are calibrated (with costs but for one item, see
+    `take_top`), and useless for estimates: what is never looked at cannot be estimated. `placing.threshold`
+    puts a uniform audit beside it.
 
     Args:
         eps: ε, shape [N], in [0, 1].
-        budget: B in labels, a whole number in [1, N].
+        budget: B in labels, a whole number in [1, N]; with costs in their unit, (0, Σc].
         u_tie: [N] in (0, 1), from the key of ties.
+        cost: c, shape [N], above 0; None for 1 each.
 
     Returns:
-        Probabilities in {0, 1}; `constants["threshold"]` is the risk of the last item taken.
+        Probabilities in {0, 1}, which cost at most B, all of them to be taken;
+        `constants["threshold"]` is the risk per cost of the last item taken.
 
     Raises:
-        ValueError: ε outside [0, 1], u outside (0, 1), lengths differ, or B not a whole number in [1, N].
+        BudgetInfeasible: the first item costs more than the budget.
+        ValueError: ε outside [0, 1], u outside (0, 1), a cost that is not above 0, lengths differ, or B out
+            of range, or not a whole number of labels.
 
     References:
-        ACT (arXiv 2511.09833), thresholded rule; random ties: algorithms.md section 5.
+        ACT (arXiv 2511.09833), thresholded rule; risk per cost: algorithms.md 3.2; random ties: section 5.
 
     >>> pi_threshold([0.5, 0.9, 0.5], 2, [0.7, 0.3, 0.2]).pi.tolist()
     [0.0, 1.0, 1.0]
     """
-    order = risk_order(eps, u_tie)
+    order = risk_order(eps, u_tie, cost)
     eps = checks.risks("eps", eps)
-    budget = checks.count("budget", budget, 1, eps.size)
-    pi = np.zeros(eps.size)
-    pi[order[:budget]] = 1.0
-    return Inclusion(
-        pi=pi, score=eps, constants={"threshold": float(eps[order[budget - 1]])}, warning=_warning(pi)
+    price = checks.costs("cost", cost, size=eps.size)
+    budget = (
+        checks.count("budget", budget, 1, eps.size)
+        if cost is None
+        else checks.budget(budget, math.fsum(price))
     )
+    taken = take_top(order, price, budget)
+    if not taken.any():
+        least = float(price[order[0]])
+        raise checks.BudgetInfeasible(
+            f"budget: expected at least {least:g}, the cost of the most suspicious item, got {budget}",
+            min_budget=least,
+        )
+    pi = taken.astype(np.float64)
+    last = float((eps / price)[taken].min())
+    return Inclusion.of(pi=pi, score=eps, constants={"threshold": last}, eps=eps, take_all=taken)

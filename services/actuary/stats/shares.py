@@ -51,7 +51,8 @@ def total(design: designs.Design, sample: Sample, f_sum: float, alpha: float = 0
     References:
         algorithms.md 3.4, 8.5, 8.11; Fay and Feuer (1997).
 
-    >>> phase = designs.Phase(name="p", kind="srs", population=10, certain=0, sampled=4, tau=None)
+    >>> from actuary.stats import placing
+    >>> phase = placing.Phase(name="p", kind="srs", population=10, certain=0, sampled=4, tau=None)
     >>> sample = Sample.of(phase=[0] * 4, pi=[0.4] * 4, wrong=[1, 1, 1, 0], eps=[0.0] * 4)
     >>> found = total(designs.Design(phases=(phase,), omega=(1.0,)), sample, 0.0)
     >>> found.value, found.low, found.high, found.method
@@ -236,7 +237,8 @@ def tuned(design: designs.Design, sample: Sample, f_sum: float) -> Tuned:
         Angelopoulos, A., Duchi, J., Zrnic, T. (2023), PPI++, section 6. algorithms.md 3.4 wants λ centred
         always; on politeness, with unequal π, that gave an RMSE of .0198 against .0192 without.
 
-    >>> phase = designs.Phase(name="p", kind="srs", population=10, certain=0, sampled=4, tau=None)
+    >>> from actuary.stats import placing
+    >>> phase = placing.Phase(name="p", kind="srs", population=10, certain=0, sampled=4, tau=None)
     >>> sample = Sample.of(phase=[0] * 4, pi=[0.4] * 4, wrong=[1, 1, 0, 0], eps=[1, 0, 1, 0])
     >>> tuned(designs.Design(phases=(phase,), omega=(1.0,)), sample, 5.0).lam
     0.0

@@ -139,13 +139,20 @@ class Annotator:
 
 def _calls(cluster: conftest.Cluster) -> dict[str, float]:
     """Calls to the API server of all services by now, by verb."""
+    return conftest.wait_for(lambda: _counted(cluster), "every service to show its metrics")
+
+
+def _counted(cluster: conftest.Cluster) -> dict[str, float] | None:
+    """The calls, where every pod of a service answers; one that is being replaced does not."""
     found: dict[str, float] = {}
     for pod in cluster.get("pods", "-l", f"app.kubernetes.io/component in ({','.join(conftest.SERVICES)})"):
         if "deletionTimestamp" in pod["metadata"]:
             continue
         name = pod["metadata"]["name"]
         path = f"/api/v1/namespaces/{cluster.namespace}/pods/{name}:9411/proxy/metrics"
-        page = cluster.kubectl("get", "--raw", path)
+        page = cluster.kubectl("get", "--raw", path, check=False)
+        if "actuary_" not in page:
+            return None
         for verb, value in re.findall(r'^actuary_kubernetes_calls_total\{verb="(\w+)"\} (\S+)$', page, re.M):
             found[verb] = found.get(verb, 0.0) + float(value)
     return found

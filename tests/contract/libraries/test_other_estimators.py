@@ -17,7 +17,7 @@ import tempfile
 import numpy as np
 import pytest
 
-from actuary.stats import designs, estimates, shares
+from actuary.stats import designs, estimates, placing, shares
 
 pytestmark = pytest.mark.real
 
@@ -93,7 +93,7 @@ def test_the_other_library_gives_our_estimate_of_a_share(library):
     f = rng.beta(0.5, 2.0, items)
     y = rng.random(items) < f
     at = rng.permutation(items)[:size]
-    phase = designs.Phase(name="audit", kind="srs", population=items, certain=0, sampled=size, tau=None)
+    phase = placing.Phase(name="audit", kind="srs", population=items, certain=0, sampled=size, tau=None)
     sample = estimates.Sample.of(phase=[0] * size, pi=[size / items] * size, wrong=y[at], eps=f[at])
     ours = shares.of_items(
         shares.total(designs.Design(phases=(phase,), omega=(1.0,)), sample, float(f.sum())), items

@@ -72,6 +72,22 @@ def test_the_notes_of_every_stage_are_shown_once():
     )
 
 
+def test_a_critic_is_shown_as_the_latest_random_sample_measures_it():
+    def measured(items, auroc):
+        calibrated = {"bins": [], "expected_calibration_error": 0.1, "calibration_error_by_chance": 0.05}
+        interval = {"estimate": auroc, "low": 0.5, "high": 0.9, "method": "newcombe"}
+        return {"items": items, "calibrated": calibrated, "auroc": interval}
+
+    figures = {**measured(50, 0.7), "worth": "it is worth following."}
+    pilot = manifest(parameters={"results": {"figures": figures}})
+    alone = report_values._critic(inputs(risk_model=pilot), "confidence")
+    assert (alone.items, alone.auroc.estimate, alone.worth) == (50, 0.7, "it is worth following.")
+    assert alone.calibrated.by_chance == 0.05
+    weights = manifest(parameters={"results": {}, "critic": measured(90, 0.8)})
+    both = report_values._critic(inputs(risk_model=pilot, weights=weights), "confidence")
+    assert (both.items, both.auroc.estimate, both.worth) == (90, 0.8, alone.worth)
+
+
 def test_items_left_for_want_of_money_are_counted_over_both_annotations():
     short = manifest(counts={"LABELLED": 5, "OVER_BUDGET": 3})
     assert report_values._over_budget(inputs()) == 0
@@ -83,6 +99,8 @@ def test_the_truth_of_a_curve_is_told_of_the_threshold_rule_with_single_labels_o
     budget = {"pilot": 1, "audit": 1}
     for campaign in ({"sampling": {"rule": "uniform"}}, {"review": {"double_share": 0.5}}):
         assert closing._true_curve(tally, inputs(), campaign, budget) == []
+    fallen_back = inputs(plans=(manifest(), manifest(parameters={"design": {"rule": "uniform"}})))
+    assert closing._true_curve(tally, fallen_back, {}, budget) == []
 
 
 def test_the_gap_of_two_models_has_the_level_that_is_asked_for():

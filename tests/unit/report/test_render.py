@@ -77,6 +77,13 @@ def test_numbers_are_shown_as_people_read_them(full):
         assert shown in words.replace("\N{NARROW NO-BREAK SPACE}", " ")
 
 
+def test_how_far_a_critic_can_be_believed_is_said_with_its_calibration(full):
+    page = " ".join(outline(render.render(full)).words)
+    assert "0.810 to 0.922" in page
+    assert "On the pilot: the critic tells wrong labels from right ones" in page
+    assert re.search(r"chance alone makes 1\.9\s*% of so few labels", page)
+
+
 def test_a_campaign_without_an_estimate_says_so(minimal):
     assert "no estimate yet" in render.render(minimal)
 

@@ -24,7 +24,7 @@ def frame(size=400, failed=(), classes=2, seed=0):
         label=label,
         confidence=np.full(size, np.nan),
         probabilities=np.full((size, classes), np.nan),
-        raw_score=np.full(size, np.nan),
+        scores={},
     )
 
 

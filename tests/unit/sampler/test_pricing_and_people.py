@@ -34,7 +34,7 @@ def frame(size: int = 120, classes: int = 3) -> tuple[frames.Frame, np.ndarray]:
         label=label,
         confidence=1 - doubt,
         probabilities=probabilities,
-        raw_score=doubt,
+        scores={"confidence": doubt},
     )
     return made, truth
 
@@ -62,11 +62,11 @@ def test_a_quote_is_about_the_labels_that_there_will_be_flips_included():
 def test_the_pilot_is_taken_in_the_order_of_its_draw_whatever_order_its_file_has():
     data, truth = frame()
     model = risking.fit(data, truth, KEY, 0.05)
-    assert model.raw.tolist() == data.raw_score[np.argsort(data.u)].tolist()
+    assert model.raw.tolist() == data.scores["confidence"][np.argsort(data.u)].tolist()
 
 
 def test_labels_buy_fewer_items_where_some_are_labelled_twice():
-    data, truth = frame()
+    data, truth = frame(90)
     model = risking.fit(data, truth, KEY, 0.05)
     once = {p["human_labels"]: p["corrected_accuracy"]["estimate"] for p in quoted(model)["points"]}
     twice = {
@@ -149,3 +149,29 @@ def test_the_sizes_of_a_draw_follow_from_the_risks_alone():
         score, _ = planning.sizes(eps, 10, rule, 10.0)
         assert (score > 0).all()
         assert score.tolist() == planning.sizes(eps.copy(), 10, rule, 10.0)[0].tolist()
+
+
+def critique(item: str, critic: str, score: float | None) -> dict:
+    return {
+        "item_id": item, "critic_id": critic, "outcome": "LABELLED", "raw_score": score, "model": "",
+        "prompt_digest": "", "tokens_in": 0, "tokens_out": 0, "cost_micros": 0, "compute_seconds": 0.0,
+    }  # fmt: skip
+
+
+def test_each_critic_has_its_own_score_of_an_item_and_texts_are_measured_when_that_is_asked(tmp_path):
+    store = folder.FolderStore(tmp_path)
+    rows = [
+        {"item_id": "a", "text": "four", "question": "two?", "split": "pool", "u": 0.1},
+        {"item_id": "b", "text": None, "question": None, "split": "pool", "u": 0.2},
+        {"item_id": "c", "text": "t", "question": None, "split": "test", "u": 0.3},
+    ]
+    items = written(store, "items", "items", rows)
+    first = written(store, "first", "critiques", [critique("a", "x", 0.5), critique("a", "y", 0.25)])
+    second = written(store, "second", "critiques", [critique("b", "x", None), critique("c", "x", 0.9)])
+    asked = {"items": items, "annotations": [], "critiques": [first, second], "classes": ["p", "q"]}
+    found = frames.load(store, **asked, lengths=True)
+    assert list(found.scores) == ["x", "y"]
+    np.testing.assert_equal(found.scores["x"], [0.5, np.nan])
+    np.testing.assert_equal(found.scores["y"], [0.25, np.nan])
+    assert found.length.tolist() == [8.0, 0.0]
+    assert frames.load(store, **asked).length is None

@@ -33,7 +33,7 @@ NAN, INF = float("nan"), float("inf")
         (lambda: checks.indexes("y", [0], 0, 3, size=2), "expected 2 values"),
         (lambda: checks.share("alpha", 0.0), r"alpha: expected a number in \(0, 1\)"),
         (lambda: checks.share("alpha", NAN), "got nan"),
-        (lambda: checks.budget(0, 5), "0 < budget <= 5 items, got 0"),
+        (lambda: checks.budget(0, 5), "0 < budget <= 5 \\(all items\\), got 0"),
         (lambda: checks.budget(5.5, 5), "got 5.5"),
         (lambda: checks.budget(NAN, 5), "got nan"),
         (lambda: checks.count("n", 2.5, 1, 3), "whole number"),

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from actuary.stats import designs, estimates, intervals
+from actuary.stats import designs, estimates, intervals, placing
 
 INF = float("inf")
 
 
 def srs(population, sampled, certain=0, name="p"):
-    return designs.Phase(
+    return placing.Phase(
         name=name, kind="srs", population=population, certain=certain, sampled=sampled, tau=None
     )
 
@@ -46,7 +46,7 @@ def test_the_control_variate_is_added_and_taken_off_again():
 
 
 def test_a_priority_sample_has_its_own_variance():
-    phase = designs.Phase(name="d", kind="priority", population=20, certain=0, sampled=2, tau=0.5)
+    phase = placing.Phase(name="d", kind="priority", population=20, certain=0, sampled=2, tau=0.5)
     labelled = sample([0, 0, 0], [0.25, 1.0, INF], [1, 1, 1], [0.1, 0.2, 0.3])
 
     assert estimates.variance(alone(phase), labelled) == pytest.approx(0.75 / 0.0625 * 0.81)

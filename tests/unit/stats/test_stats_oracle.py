@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from actuary.stats import designs, domains, draws, estimates, rules, shares
+from actuary.stats import designs, domains, draws, estimates, placing, rules, shares
 
 
 class Slow:
@@ -82,20 +82,20 @@ def campaign(seed, items=240):
 
     u = rng.random(left.size)
     rows = np.argsort(u)[:30]
-    add(designs.srs("pilot", left.size, u[rows], [True] * 30), left[rows], left)
+    add(placing.srs("pilot", left.size, u[rows], [True] * 30), left[rows], left)
     order = rules.risk_order(eps[left], rng.random(left.size))
     rank = np.argsort(order)
     u = rng.random(left.size)
     first = np.argsort(u)[:25]
     plan = np.concatenate([first, order[~np.isin(order, first)][:20]])
     audit = np.arange(plan.size) < 25
-    placed = designs.threshold("wave-1", left.size, rank[plan], audit, u[plan], [True] * plan.size)
+    placed = placing.threshold("wave-1", left.size, rank[plan], audit, u[plan], [True] * plan.size)
     used = np.isfinite(placed.pi)  # what an estimate does not use only bounds it
-    add(designs.Placed(phase=placed.phase, pi=placed.pi[used]), left[plan][used], left)
+    add(placing.Placed(phase=placed.phase, pi=placed.pi[used]), left[plan][used], left)
     score = rules.pi_normalised(eps[left] + 0.01, 30).score
     draw = draws.draw_exact(score, rng.random(left.size), 30)
     rows = np.flatnonzero(draw.selected)
-    placed = designs.priority("wave-2", left.size, draw.rank[rows], score[rows], draw.tau, [True] * 30)
+    placed = placing.priority("wave-2", left.size, draw.rank[rows], score[rows], draw.tau, [True] * 30)
     add(placed, left[rows], left)
     return rng, eps, slow, fast
 

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
-from hypothesis import given
+import scipy.optimize  # noqa: F401 - the exponential rule imports it late; half a second in no example's time
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actuary.stats import rules
+from actuary.stats import checks, rules
 
 risk = st.one_of(st.sampled_from([0.0, 1.0, 0.5]), st.floats(1e-9, 1.0))
 risks = st.lists(risk, min_size=1, max_size=40)
@@ -20,7 +21,7 @@ def test_every_rule_spends_exactly_the_budget(eps, part, beta):
     ):
         assert rule.pi.sum() == pytest.approx(budget, rel=1e-9)
         assert ((rule.pi >= 0) & (rule.pi <= 1)).all()
-        assert bool(rule.warning) == (rule.pi.min() < 1e-3)
+        assert bool(rule.warning) == (rule.pi.min() < min(1e-3, rule.pi.mean() / 100))
 
 
 @given(risks, share)
@@ -119,6 +120,76 @@ def test_ties_of_risk_are_broken_by_their_own_numbers_not_by_file_order():
     assert order.tolist() == [3, 1, 2, 0]
 
 
+@settings(deadline=None)
+@given(risks, st.data())
+def test_threshold_for_money_takes_a_prefix_of_risk_per_cost_that_it_can_pay(eps, data):
+    eps = np.array(eps)
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    cost, u = rng.integers(1, 9, eps.size).astype(float), rng.random(eps.size)
+    money = data.draw(st.floats(float(cost.max()), float(cost.sum())))
+
+    rule = rules.pi_threshold(eps, money, u, cost)
+
+    order = np.lexsort((u, -eps / cost))
+    taken = rule.pi[order] == 1.0
+    assert (np.diff(taken.astype(int)) <= 0).all()
+    assert rule.take_all.tolist() == (rule.pi == 1.0).tolist()
+    assert (cost * rule.pi).sum() <= money
+    if not taken.all():
+        assert (cost * rule.pi).sum() + cost[order][~taken][0] > money
+
+
+def test_threshold_with_money_for_everybody_takes_everybody_whatever_the_rounding():
+    cost = [0.1] * 10  # added one by one they come to .9999999999999999
+    assert rules.pi_threshold([0.5] * 10, 1.0, np.arange(1, 11) / 20, cost).pi.all()
+    cost = [0.1, 0.2, 0.3]  # and these, from the left, to .6000000000000001
+    assert rules.pi_threshold([0.3, 0.2, 0.1], 0.6, [0.1, 0.2, 0.3], cost).pi.all()
+
+
+def test_threshold_for_money_worked_by_hand():
+    rule = rules.pi_threshold([0.9, 0.6, 0.2, 0.5], 4, [0.1, 0.2, 0.3, 0.4], [3.0, 1.0, 1.0, 2.0])
+
+    # risk per cost .3, .6, .2, .25: the second (1), the first (3), then the fourth would pass 4
+    assert rule.pi.tolist() == [1.0, 1.0, 0.0, 0.0]
+    assert rule.constants["threshold"] == pytest.approx(0.3)
+
+
+def test_threshold_with_money_for_nobody_says_what_the_first_would_cost():
+    with pytest.raises(
+        checks.BudgetInfeasible, match="at least 3, the cost of the most suspicious"
+    ) as raised:
+        rules.pi_threshold([0.9, 0.1], 2, [0.1, 0.2], [3.0, 1.0])
+    assert raised.value.min_budget == 3.0
+
+
+def test_costs_that_are_all_one_change_no_bit():
+    rng = np.random.default_rng(6)
+    eps = rng.beta(0.3, 1.0, size=100)
+    for make in (
+        lambda cost: rules.pi_uniform(100, 13.0, cost),
+        lambda cost: rules.pi_normalised(eps, 13.0, cost),
+        lambda cost: rules.pi_exponential(eps, 13.0, 10.0, cost),
+    ):
+        assert make(None).pi.tolist() == make(np.ones(100)).pi.tolist()
+
+
+def test_normalised_for_money_by_hand():
+    rule = rules.pi_normalised([0.9, 0.3, 0.1], 4.0, [2.0, 1.0, 5.0])
+
+    # κ (1.8 + .3 + .5) = 4 would want π = 1.38 of the first: it costs 2, the others share 2 with κ = 2.5
+    np.testing.assert_allclose(rule.pi, [1.0, 0.75, 0.25], rtol=1e-12)
+
+
+def test_equal_risks_are_said():
+    assert rules.pi_normalised([0.3, 0.3], 1).note == rules.ALL_EQUAL
+    assert rules.pi_threshold([0.3, 0.3], 1, [0.1, 0.2]).note == rules.ALL_EQUAL
+    assert rules.pi_exponential([0.3, 0.4], 1, 2.0).note == ""
+
+
+def test_a_small_share_of_a_large_population_is_no_reason_to_warn():
+    assert rules.pi_uniform(10_000_000, 1_000).warning == ""
+
+
 @pytest.mark.parametrize(
     "call",
     [
@@ -136,6 +207,12 @@ def test_ties_of_risk_are_broken_by_their_own_numbers_not_by_file_order():
         lambda: rules.pi_threshold([0.5, 0.4], 1.5, [0.5, 0.6]),
         lambda: rules.pi_threshold([0.5], 1, [0.5, 0.6]),
         lambda: rules.pi_threshold([0.5], 1, [1.0]),
+        lambda: rules.pi_threshold([0.5], 1.5, [0.5], [1.0]),
+        lambda: rules.pi_threshold([0.5], 1.0, [0.5], [0.0]),
+        lambda: rules.pi_uniform(2, 3, [1.0, 1.0]),
+        lambda: rules.pi_uniform(2, 1, [1.0]),
+        lambda: rules.pi_normalised([0.5], 1, [-1.0]),
+        lambda: rules.pi_exponential([0.5], 1, 1.0, [float("inf")]),
     ],
 )
 def test_rules_refuse_bad_input(call):

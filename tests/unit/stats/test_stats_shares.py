@@ -3,13 +3,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from actuary.stats import designs, domains, estimates, intervals, shares
+from actuary.stats import designs, domains, estimates, intervals, placing, shares
 
 INF = float("inf")
 
 
 def srs(population, sampled, certain=0):
-    return designs.Phase(
+    return placing.Phase(
         name="p", kind="srs", population=population, certain=certain, sampled=sampled, tau=None
     )
 
@@ -80,7 +80,7 @@ def test_the_interval_of_a_process_is_the_normal_one_of_both_variances():
 
 
 def test_a_domain_of_a_threshold_wave_keeps_its_certain_items():
-    placed = designs.threshold(
+    placed = placing.threshold(
         "wave", 10, [0, 1, 2, 4, 6, 8], [0, 0, 1, 0, 1, 1], [0, 0, 0.1, 0, 0.2, 0.3], [1] * 6
     )
 
@@ -91,7 +91,7 @@ def test_a_domain_of_a_threshold_wave_keeps_its_certain_items():
 
 
 def test_a_domain_of_a_priority_sample_keeps_its_probabilities():
-    placed = designs.priority("drawn", 9, [0.5, 1.0, 2.0], [0.25, 0.5, 1.0], 4.0, [True, True, False])
+    placed = placing.priority("drawn", 9, [0.5, 1.0, 2.0], [0.25, 0.5, 1.0], 4.0, [True, True, False])
 
     part = domains.within(placed, [0, 1, 1], 4)
 
@@ -100,7 +100,7 @@ def test_a_domain_of_a_priority_sample_keeps_its_probabilities():
 
 
 def test_a_domain_without_two_labels_has_no_estimate():
-    placed = designs.srs("pilot", 100, [0.1, 0.2, 0.3], [True] * 3)
+    placed = placing.srs("pilot", 100, [0.1, 0.2, 0.3], [True] * 3)
     part = domains.within(placed, [1, 0, 0], 20)
 
     assert not part.phase.estimable
@@ -109,7 +109,7 @@ def test_a_domain_without_two_labels_has_no_estimate():
 
 
 def test_a_domain_that_is_labelled_whole_is_complete():
-    placed = designs.srs("pilot", 100, [0.1, 0.2, 0.3], [True] * 3)
+    placed = placing.srs("pilot", 100, [0.1, 0.2, 0.3], [True] * 3)
     part = domains.within(placed, [1, 0, 1], 2)
 
     assert part.phase.complete
@@ -140,9 +140,9 @@ def test_a_machine_that_is_right_keeps_all_its_weight_and_one_that_says_one_thin
         lambda: shares.soft_labels([3], [0.1], 3),
         lambda: shares.soft_labels([0], [1.1], 3),
         lambda: shares.soft_labels([0], [0.1], 1),
-        lambda: domains.within(designs.srs("p", 9, [0.1], [True]), [True, True], 3),
-        lambda: domains.within(designs.srs("p", 9, [0.1], [True]), [True], 0),
-        lambda: domains.within(designs.srs("p", 9, [0.1], [True]), [True], 10),
+        lambda: domains.within(placing.srs("p", 9, [0.1], [True]), [True, True], 3),
+        lambda: domains.within(placing.srs("p", 9, [0.1], [True]), [True], 0),
+        lambda: domains.within(placing.srs("p", 9, [0.1], [True]), [True], 10),
     ],
 )  # fmt: skip
 def test_shares_and_domains_refuse_bad_input(call):

@@ -1,0 +1,140 @@
+"""What may be said of a critic: how well it ranks and is calibrated, and whether it is worth following.
+
+Only random samples that were answered blind have a say, the pilot and the audits (algorithms.md 8.12). Pure;
+risks are made in `risking` and never changed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from actuary.sampler import frames, people, risking
+from actuary.stats import calibration, quality, worth
+
+
+def figures(model: risking.Model) -> dict[str, Any]:
+    """Returns what a report says of the critic, measured out of fold on the pilot."""
+    kinds = [fold.kind for fold in model.folds]
+    found: dict[str, Any] = {
+        "reason": model.reason,
+        "models": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
+        **measured(model.eps, model.wrong, model.alpha),
+    }
+    scored = ~np.isnan(model.raw)
+    if scored.any():
+        found["raw"] = _reliability(model.raw[scored], model.wrong[scored], model.alpha)
+    if model.worth is not None:
+        found["worthless"] = bool(model.reason) or not model.worth.shown
+        found["worth"] = worth_in_words(model.worth, model.reason)
+    return {"figures": found}
+
+
+def follow(evidence: worth.Worth | None, asked: str, reason: str = "") -> tuple[str, str]:
+    """Returns the rule that a wave is drawn by, and why it is not the one that was asked for.
+
+    A critic that has not been shown to be better than chance is not followed: the labels are then drawn
+    uniformly, and all of them estimate.
+
+    Args:
+        evidence: what the critic is worth; None follows it.
+        asked: the rule that was asked for.
+        reason: why there is no risk model; empty when there is one.
+    """
+    if asked == "uniform" or evidence is None or (evidence.shown and not reason):
+        return asked, ""
+    return "uniform", f"Drawn uniformly and not by the rule {asked}: {worth_in_words(evidence, reason)}"
+
+
+def worth_in_words(evidence: worth.Worth, reason: str) -> str:
+    """Says what a critic has been shown to be."""
+    if reason:
+        return f"the critic could not be judged: {reason}."
+    stake = f"{100 * evidence.alpha:g} %"
+    if evidence.shown:
+        return (
+            f"the critic tells wrong labels from right ones: {evidence.labels} labels say so, and would say "
+            f"so of a worthless critic, at any look, with a probability of at most {stake}."
+        )
+    return (
+        f"on {evidence.labels} labels the critic has not been shown to tell wrong labels from right ones "
+        f"(level {stake}, whenever one looks). It may be worthless, or the labels may be too few."
+    )
+
+
+def evidence(model: risking.Model, risks: risking.Risks, waves: Sequence[people.Wave]) -> worth.Worth | None:
+    """Returns what the critic is worth after the audits of the waves so far.
+
+    The pilot's bets are the model's. Each audit is a block of its own, in the order of its draw, on risks
+    that were frozen before it. The certain and the drawn strata are chosen by risk, and say nothing here
+    (8.12).
+
+    Args:
+        model: the risk model.
+        risks: labels and risks as they were frozen.
+        waves: what people said, wave by wave from the pilot on.
+    """
+    found = model.worth
+    for wave in waves[1:]:
+        if found is not None:
+            eps, wrong = _audited(risks, wave, "audit")
+            found = found.after(eps, wrong)
+    return found
+
+
+def sampled(risks: risking.Risks, waves: Sequence[people.Wave]) -> tuple[frames.Floats, frames.Bools]:
+    """Returns machine risks and errors of the random sample that pilot and first audit make together.
+
+    The audit is a simple random sample, by a key of its own, of what the pilot left: together they are one of
+    all items, and every label weighs the same. Later audits see only what earlier waves left, and the other
+    strata were chosen by risk; neither is taken (8.12).
+    """
+    parts = [
+        _audited(risks, wave, stratum) for wave, stratum in zip(waves[:2], ("pilot", "audit"), strict=False)
+    ]
+    return np.concatenate([eps for eps, _ in parts]), np.concatenate([wrong for _, wrong in parts])
+
+
+def _audited(risks: risking.Risks, wave: people.Wave, stratum: str) -> tuple[frames.Floats, frames.Bools]:
+    at = frames.indices(risks.ids, wave.ids)
+    rows = np.flatnonzero(wave.of(stratum) & wave.labelled & (at >= 0))
+    rows = rows[risks.machine[at[rows]] >= 0]
+    rows = rows[np.argsort(wave.order[rows], kind="stable")]
+    at = at[rows]
+    return risks.machine_risk[at], wave.label[rows] != risks.machine[at]
+
+
+def measured(eps: frames.Floats, wrong: frames.Bools, alpha: float) -> dict[str, Any]:
+    """Returns how risks compare with errors on a simple random sample: calibration and ranking."""
+    figures: dict[str, Any] = {"items": len(eps), "calibrated": _reliability(eps, wrong, alpha)}
+    if wrong.any() and not wrong.all():
+        bounds = calibration.auroc_interval(eps, wrong, alpha=alpha)
+        figures["auroc"] = {
+            "estimate": quality.auroc(eps, wrong),
+            "low": bounds.low,
+            "high": bounds.high,
+            "method": "newcombe",
+        }
+    return figures
+
+
+def _reliability(eps: frames.Floats, wrong: frames.Bools, alpha: float) -> dict[str, Any]:
+    if not len(eps):
+        return {"bins": [], "expected_calibration_error": None}
+    bins = quality.reliability(eps, wrong, bins=10, alpha=alpha)
+    return {
+        "bins": [
+            {
+                "predicted": each.mean_risk,
+                "observed": each.error_rate,
+                "low": each.error_low,
+                "high": each.error_high,
+                "items": each.count,
+            }
+            for each in bins
+        ],
+        "expected_calibration_error": quality.expected_calibration_error(eps, wrong),
+        "calibration_error_by_chance": calibration.calibration_error_by_chance(eps),
+    }
