@@ -7,12 +7,10 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
+from actuary.campaign import review_values
 from actuary.report import values
-from actuary.stats import intervals
 from actuary.storage import artifacts, objects, tables
 
 if TYPE_CHECKING:
@@ -100,6 +98,8 @@ def build(
         confidence_level=level,
         machine_accuracy=interval(results["machine_accuracy"]),
         corrected_accuracy=interval(results["corrected_accuracy"]),
+        process_accuracy=interval(inputs.weights.parameters["results"].get("process_accuracy")),
+        class_results=_class_results(inputs),
         unlabelled_rate=float(results["unlabelled_rate"]),
         flipped=tally.flipped,
         curve=_curve(inputs, results, facts, true_curve),
@@ -107,7 +107,13 @@ def build(
         spend=_spend(facts),
         suspicious=tuple(values.SuspiciousItem(**dataclasses.asdict(item)) for item in suspicious),
         strata=_strata(inputs, store),
-        review=_review(store, inputs, batches, 1.0 - level),
+        review=review_values.summary(
+            store,
+            inputs,
+            batches,
+            corrected_low=results["corrected_accuracy"].get("low"),
+            alpha=1.0 - level,
+        ),
         training=_training(inputs),
         notes=_notes(inputs),
         parameters=_parameters(message, budget),
@@ -185,6 +191,7 @@ def _critic(inputs: closing.Inputs, strategy: str) -> values.CriticQuality | Non
     figures = inputs.risk_model.parameters["results"].get("figures", {})
     if "calibrated" not in figures:
         return None
+    estimated = inputs.weights.parameters["results"]
     # the estimate has measured it again, on pilot and audit together
     latest = inputs.weights.parameters.get("critic", figures)
     return values.CriticQuality(
@@ -192,6 +199,9 @@ def _critic(inputs: closing.Inputs, strategy: str) -> values.CriticQuality | Non
         calibrated=_reliability(latest["calibrated"]),
         raw=_reliability(figures["raw"]) if "raw" in figures else None,
         auroc=interval(latest.get("auroc")),
+        ideal_budget=interval(estimated.get("ideal_budget")),
+        budget_score_ratio=interval(estimated.get("budget_score_ratio")),
+        budget_score_excess=interval(estimated.get("budget_score_excess")),
         items=int(latest.get("items", 0)),
         worth=str(figures.get("worth", "")),
     )
@@ -245,65 +255,19 @@ def _strata(inputs: closing.Inputs, store: objects.ObjectStore) -> tuple[values.
     )
 
 
-def _review(
-    store: objects.ObjectStore, inputs: closing.Inputs, batches: Sequence[str], alpha: float
-) -> values.ReviewSummary | None:
-    """Who answered, and how, from the segments of all batches; an answer that was corrected counts once."""
-    pieces = []
-    for batch in batches:
-        for info in store.list(f"{batch}/answers/"):
-            uri, _, name = info.key.rpartition("/")
-            if name == artifacts.FILE_NAME:
-                pieces.append(tables.read_all(store, artifacts.read_manifest(store, uri)[0]))
-    if not pieces:
-        return None
-    rows = standing(pa.concat_tables(pieces))
-    machine = _machine_labels(store, inputs)
-    seconds = rows["seconds"].to_numpy()
-    counted: dict[str, list[str]] = {}
-    accepted: dict[bool, list[bool]] = {True: [], False: []}
-    for row in rows.select(["item_id", "label", "blind"]).to_pylist():
-        if row["label"] is None:
-            continue
-        counted.setdefault(row["item_id"], []).append(row["label"])
-        if row["item_id"] in machine:
-            accepted[row["blind"]].append(machine[row["item_id"]] == row["label"])
-    pairs = [labels[0] == labels[1] for labels in counted.values() if len(labels) > 1]
-    agreement = None
-    if pairs:
-        bounds = intervals.clopper_pearson(sum(pairs), len(pairs), alpha)
-        agreement = values.Interval(
-            estimate=sum(pairs) / len(pairs), low=bounds.low, high=bounds.high, method="clopper-pearson"
+def _class_results(inputs: closing.Inputs) -> tuple[values.ClassResult, ...]:
+    found = inputs.weights.parameters["results"].get("classes_found", [])
+    return tuple(
+        values.ClassResult(
+            name=each["name"],
+            share=share,
+            process_share=interval(each.get("process_share")),
+            items=int(each.get("item_count", 0)),
+            corrected_accuracy=interval(each.get("corrected_accuracy")),
         )
-    return values.ReviewSummary(
-        reviewers=len(pc.unique(rows["reviewer"])),
-        answers=rows.num_rows,
-        cannot_tell=int(rows["label"].null_count),
-        median_seconds=float(np.median(seconds)) if (seconds > 0).any() else None,
-        pairs=len(pairs),
-        pair_agreement=agreement,
-        blind_accept_rate=float(np.mean(accepted[True])) if accepted[True] else None,
-        shown_accept_rate=float(np.mean(accepted[False])) if accepted[False] else None,
+        for each in found
+        if (share := interval(each["share"])) is not None
     )
-
-
-def standing(answers: pa.Table) -> pa.Table:
-    """Each person's last answer to each item, in the order in which they came; sequences count in a batch."""
-    keys = ["batch", "item_id", "reviewer"]
-    last = answers.group_by(keys).aggregate([("sequence", "max")])
-    last = last.select([*keys, "sequence_max"]).rename_columns([*keys, "sequence"])
-    kept = answers.join(last, keys=[*keys, "sequence"], join_type="inner")
-    return kept.sort_by([("batch", "ascending"), ("sequence", "ascending")])
-
-
-def _machine_labels(store: objects.ObjectStore, inputs: closing.Inputs) -> dict[str, str]:
-    """The machine's label, after flips, of every planned item."""
-    found: dict[str, str] = {}
-    for plan in inputs.plans:
-        for row in tables.read_all(store, plan).select(["item_id", "label"]).to_pylist():
-            if row["label"] is not None:
-                found[row["item_id"]] = row["label"]
-    return found
 
 
 def _training(inputs: closing.Inputs) -> values.TrainingOutcome | None:

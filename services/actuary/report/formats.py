@@ -10,6 +10,8 @@ METHODS = {
     "gamma": "gamma interval, approximate: fewer errors were found than a normal approximation needs",
     "hypergeometric": "exact, from the hypergeometric distribution of a simple random sample",
     "clopper-pearson": "exact, Clopper-Pearson",
+    "betting": "exact for any bounded variable, by betting",
+    "exact": "nothing left to estimate",
     "wilson": "Wilson score interval",
     "bootstrap": "bootstrap",
 }

@@ -44,6 +44,7 @@ def render(values: report_values.ReportValues) -> str:
         errors.UnsupportedError: there is something to plot and matplotlib is not installed.
     """
     accuracies = [values.machine_accuracy, values.corrected_accuracy]
+    classes = [each.corrected_accuracy for each in values.class_results]
     tests = [each.accuracy for each in values.training.accuracies] if values.training else []
     return _environment.get_template(
         "report.html.j2"
@@ -52,6 +53,8 @@ def render(values: report_values.ReportValues) -> str:
         title=values.title or values.name.rsplit("/", 1)[-1],
         css=markupsafe.Markup(_source("report.css")),  # ours, no data in it
         accuracy_scale=figures.strip_range(accuracies),
+        share_scale=figures.strip_range([each.share for each in values.class_results]),
+        class_scale=figures.strip_range(classes),
         test_scale=figures.strip_range(tests),
         curve=_curve(values),
         reliability=_reliability(values),

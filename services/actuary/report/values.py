@@ -36,6 +36,21 @@ class ClassDescription:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ClassResult:
+    """What an estimate says of one class."""
+
+    name: str
+    share: Interval
+    """Share of the items that people would give it."""
+    process_share: Interval | None = None
+    """Its share in the process that the items come from."""
+    items: int = 0
+    """Items whose machine label, after flips, is the class."""
+    corrected_accuracy: Interval | None = None
+    """Of the corrected labels among them; None where too few are labelled to say."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class HumanLabels:
     """The account of human labels."""
 
@@ -106,6 +121,12 @@ class CriticQuality:
     raw: Reliability | None = None
     """The critic's own score, before calibration."""
     auroc: Interval | None = None
+    ideal_budget: Interval | None = None
+    """Share of the items that a perfect critic would have reviewed."""
+    budget_score_ratio: Interval | None = None
+    """Annotation budget score: 1 for a perfect critic, the machine's error rate for a random one."""
+    budget_score_excess: Interval | None = None
+    """The same with a random critic at 0."""
     items: int = 0
     """Human labels that this rests on."""
     worth: str = ""
@@ -166,8 +187,16 @@ class ReviewSummary:
     cannot_tell: int = 0
     median_seconds: float | None = None
     pairs: int = 0
-    """Items that two people answered."""
+    """Items of the pilot and the audits that two people answered."""
     pair_agreement: Interval | None = None
+    krippendorff_alpha: Interval | None = None
+    """Agreement beyond chance; 1 is complete, 0 is chance."""
+    truth_error_high: float | None = None
+    """Upper bound of the corrected labels' error against the truth, if people err independently."""
+    reviewer_error_high: float | None = None
+    """Upper bound of one reviewer's error rate, from the pairs."""
+    truth_note: str = ""
+    """Why there is no such bound although items were answered twice."""
     blind_accept_rate: float | None = None
     """How often people chose the machine's label without seeing it."""
     shown_accept_rate: float | None = None
@@ -241,6 +270,9 @@ class ReportValues:
     confidence_level: float = 0.95
     machine_accuracy: Interval | None = None
     corrected_accuracy: Interval | None = None
+    process_accuracy: Interval | None = None
+    """Accuracy of the machine's labels in the process that the items come from."""
+    class_results: tuple[ClassResult, ...] = ()
     unlabelled_rate: float = 0.0
     flipped: int = 0
     """Machine labels that were flipped because that provably pays."""

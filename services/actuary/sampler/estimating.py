@@ -1,37 +1,31 @@
-"""From plans, answers and frozen risks to the estimates of a campaign: phases, weights, two accuracies.
+"""What a campaign may say from its answers so far: accuracies and class shares with intervals, and notes.
 
-Pure; reading and writing is `work`. Each wave becomes one or two phases of `stats.placing`: a threshold wave
-is one (the audit, with the most suspicious items known for certain), any other wave two (the audit, then the
-draw).
+Pure; reading and writing is `work`, and what the answers stand for is `phases`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from actuary.sampler import frames, people, planning
-from actuary.stats import designs, estimates, placing, rules
+from actuary.sampler import frames, people, phases
+from actuary.stats import budget_score, designs, estimates, intervals, placing, shares
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Population:
-    """The N items with a machine label, as the first wave froze them."""
+class ClassOutcome:
+    """What an estimate says of one class."""
 
-    ids: pa.Array
-    """[N]."""
-    machine: frames.Longs
-    """The machine's label as it came, index into the classes, [N]."""
-    final: frames.Longs
-    """The label after flips, [N]."""
-    machine_risk: frames.Floats
-    """Risk of `machine`, [N]."""
-    risk: frames.Floats
-    """Risk of `final`, [N]."""
+    share: estimates.Estimate
+    """Share of these items that people would give the class."""
+    process: estimates.Estimate
+    """Its share in the process that the items come from."""
+    items: int
+    """Items whose final machine label is the class."""
+    corrected: estimates.Estimate | None
+    """Accuracy of the corrected labels among them; None where too few are labelled to say."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +34,16 @@ class Outcome:
 
     machine: estimates.Estimate
     """Accuracy of the machine's labels."""
+    process: estimates.Estimate
+    """The same in the process that the items come from: what to expect of more items."""
     corrected: estimates.Estimate
     """Accuracy of the corrected labels, items without a machine label that people labelled included."""
+    classes: tuple[ClassOutcome, ...]
+    """In the order of the classes."""
+    score: budget_score.BudgetScore | None
+    """How far the critic gets with a budget; None where too few errors were found to say."""
+    alpha: float
+    """One minus the confidence level of all intervals."""
     design: designs.Design
     ids: pa.Array
     """Ids of the labelled items, [S]."""
@@ -57,44 +59,15 @@ class Outcome:
     """What a reader must know."""
 
 
-@dataclasses.dataclass(slots=True)
-class _Phases:
-    phases: list[placing.Phase] = dataclasses.field(default_factory=list)
-    variances: list[float] = dataclasses.field(default_factory=list)
-    at: list[frames.Longs] = dataclasses.field(default_factory=list)
-    index: list[frames.Longs] = dataclasses.field(default_factory=list)
-    wave: list[frames.Longs] = dataclasses.field(default_factory=list)
-    pi: list[frames.Floats] = dataclasses.field(default_factory=list)
-    label: list[frames.Longs] = dataclasses.field(default_factory=list)
-
-    def add(
-        self,
-        placed: placing.Placed,
-        variance: float,
-        wave: int,
-        at: frames.Longs,
-        label: frames.Longs,
-    ) -> None:
-        """Takes a phase; `at` and `label` are of its planned rows, in the order of `placed.pi`."""
-        done = label != -1
-        self.at.append(at[done])
-        self.index.append(np.full(int(done.sum()), len(self.phases)))
-        self.wave.append(np.full(int(done.sum()), wave))
-        self.pi.append(placed.pi[done])
-        self.label.append(label[done])
-        self.phases.append(placed.phase)
-        self.variances.append(variance)
-
-
 def estimate(
-    population: Population,
+    population: phases.Population,
     waves: Sequence[people.Wave],
     key: bytes,
     alpha: float,
     *,
-    failed_labelled: int,
+    failed: frames.Longs,
 ) -> Outcome:
-    """Estimates both accuracies.
+    """Estimates accuracies and class shares.
 
     An item that people looked at without an agreed label is part of the sample: the intervals hold whether
     the machine was right about it or wrong (algorithms.md 8.6), and the estimate stands half-way.
@@ -104,42 +77,36 @@ def estimate(
         waves: plans and answers so far, in order.
         key: project key, for the ties of risk.
         alpha: one minus the confidence level.
-        failed_labelled: items without a machine label that people labelled; they are right by definition.
+        failed: what people said of items without a machine label, [F]; they are right by definition.
 
     Raises:
         ValueError: too few items are labelled for any estimate.
     """
     size = len(population.ids)
-    known = np.zeros(size, dtype=np.bool_)
-    found = _Phases()
-    tie = planning.ties(population.ids.to_pylist(), key)
+    found = phases.of_waves(population, waves, key)
     v = placing.robust_variance(population.risk)
-    for wave in waves:
-        at = frames.indices(population.ids, wave.ids)
-        inside = (at >= 0) & ~wave.of("failed")
-        # an item that an earlier wave planned and nobody answered then may have been answered since
-        inside[inside] &= ~known[at[inside]]
-        _add_wave(found, population, wave, at, inside, known, tie, v)
-        done = inside & wave.looked
-        known[at[done]] = True
-    design = designs.combine(found.phases, found.variances)
-    rows = {name: np.concatenate(getattr(found, name)) for name in ("at", "index", "wave", "pi", "label")}
-    machine = _total(design, rows, population.machine, population.machine_risk, alpha)
-    final = _total(design, rows, population.final, population.risk, alpha)
-    told = rows["label"] >= 0
-    corrected_errors = int((told & (rows["label"] != population.final[rows["at"]])).sum())
-    corrected = estimates.accuracy(final, size, corrected=corrected_errors)
-    if failed_labelled:
-        corrected = _with_certain(corrected, size, failed_labelled)
+    rows = phases.rows(found, v)
+    machine = rows.errors(
+        population.machine, population.machine_risk, float(population.machine_risk.sum()), alpha
+    )
+    final = rows.errors(population.final, population.risk, float(population.risk.sum()), alpha)
+    corrected = estimates.accuracy(final, size, corrected=_corrected(rows, population))
+    if len(failed):
+        corrected = _with_certain(corrected, size, len(failed))
+    accuracy, g, told = estimates.accuracy(machine, size), rows.g, rows.told
     return Outcome(
-        machine=estimates.accuracy(machine, size),
+        machine=accuracy,
+        process=shares.process(accuracy, size, alpha),
         corrected=corrected,
-        design=design,
-        ids=population.ids.take(pa.array(rows["at"][told])),
-        wave=rows["wave"][told],
-        pi=rows["pi"][told],
-        g=designs.weights(design, rows["index"], rows["pi"])[told],
-        label=rows["label"][told],
+        classes=_classes(population, found, rows, v, alpha, failed),
+        score=_score(population, rows),
+        alpha=alpha,
+        design=rows.design,
+        ids=population.ids.take(pa.array(rows.at[told])),
+        wave=rows.wave[told],
+        pi=rows.pi[told],
+        g=g[told],
+        label=rows.label[told],
         notes=_notes(
             machine,
             final,
@@ -150,111 +117,74 @@ def estimate(
     )
 
 
-def _add_wave(
-    found: _Phases,
-    population: Population,
-    wave: people.Wave,
-    at: frames.Longs,
+def domain_accuracy(
+    population: phases.Population,
+    found: Sequence[phases.Phase],
+    v: frames.Floats,
     inside: frames.Bools,
-    known: frames.Bools,
-    tie: frames.Floats,
-    v: frames.Floats,
-) -> None:
-    size = int((~known).sum())
-    name = "pilot" if wave.number == 0 else f"wave-{wave.number}"
-    pilot, audit = wave.of("pilot") & inside, wave.of("audit") & inside
-    certain, drawn = wave.of("certain") & inside, wave.of("drawn") & inside
-    if pilot.any():
-        placed = placing.srs(name, size, wave.order[pilot], wave.looked[pilot])
-        found.add(placed, _predicted(placed, v[~known]), wave.number, at[pilot], wave.label[pilot])
-    if certain.any():
-        rows = audit | certain
-        left = np.flatnonzero(~known)
-        rank = np.full(len(known), -1, dtype=np.int64)
-        rank[left[rules.risk_order(population.risk[left], tie[left])]] = np.arange(size)
-        placed = placing.threshold(
-            f"{name}/audit", size, rank[at[rows]], audit[rows], wave.order[rows], wave.looked[rows]
-        )
-        below = left[rank[left] >= placed.phase.certain]
-        found.add(placed, _predicted(placed, v[below]), wave.number, at[rows], wave.label[rows])
-        return
-    if audit.any():
-        placed = placing.srs(f"{name}/audit", size, wave.order[audit], wave.looked[audit])
-        found.add(placed, _predicted(placed, v[~known]), wave.number, at[audit], wave.label[audit])
-    if drawn.any() and not wave.looked[audit].all():
-        # The draw took from what the audit had left; with holes in the audit nobody can say from what, so
-        # that the answers correct labels and estimate nothing.
-        phase = placing.Phase(
-            name=f"{name}/drawn", kind="priority", population=size, certain=0, sampled=0, tau=None
-        )
-        placed = placing.Placed(phase=phase, pi=np.full(int(drawn.sum()), np.inf))
-        found.add(placed, float("inf"), wave.number, at[drawn], wave.label[drawn])
-    elif drawn.any():
-        rest = ~known
-        rest[at[audit & wave.looked]] = False
-        tau = wave.tau if np.isfinite(wave.tau) else None
-        placed = placing.priority(
-            f"{name}/drawn", int(rest.sum()), wave.order[drawn], wave.s[drawn], tau, wave.looked[drawn]
-        )
-        found.add(
-            placed,
-            _predicted_draw(placed, population, wave, v, rest),
-            wave.number,
-            at[drawn],
-            wave.label[drawn],
-        )
-
-
-def _predicted(placed: placing.Placed, v: frames.Floats) -> float:
-    return placing.predicted_variance(placed.phase, v)
-
-
-def _predicted_draw(
-    placed: placing.Placed,
-    population: Population,
-    wave: people.Wave,
-    v: frames.Floats,
-    rest: frames.Bools,
-) -> float:
-    """Predicts the variance of a draw over all items that were open to it, whether or not it took them.
-
-    From the drawn items alone it would look small wherever rare items of large weight were not drawn, and
-    the draw that knows least would get most of the weight.
-    """
-    size = int(wave.of("drawn").sum())
-    score, _ = planning.sizes(population.risk[rest], size, wave.rule, wave.beta)
-    tau = placed.phase.tau
-    pi = np.ones(len(score)) if tau is None else np.minimum(1.0, tau * score)
-    return placing.predicted_variance(placed.phase, v[rest], pi)
-
-
-def _total(
-    design: designs.Design,
-    rows: dict[str, Any],
-    label: frames.Longs,
-    eps: frames.Floats,
     alpha: float,
-) -> estimates.Estimate:
-    """Errors in all, with the items without an agreed label taken as right and as wrong."""
-    unresolved = rows["label"] < 0
-    wrong = ~unresolved & (rows["label"] != label[rows["at"]])
+) -> estimates.Estimate | None:
+    """Accuracy of the corrected labels in a part of the items: a class of the machine, a slice of the data.
 
-    def total(errors: frames.Bools) -> estimates.Estimate:
-        sample = estimates.Sample.of(phase=rows["index"], pi=rows["pi"], wrong=errors, eps=eps[rows["at"]])
-        return estimates.total_errors(design, sample, float(eps.sum()), alpha)
+    Args:
+        population: the items with a machine label.
+        found: the phases of all waves.
+        v: predicted variance of d - ε, [N].
+        inside: which items belong, [N]; known without any answer.
+        alpha: one minus the confidence level.
 
-    fewest = total(wrong)
-    if not unresolved.any():
-        return fewest
-    most = total(wrong | unresolved)
-    return dataclasses.replace(
-        most,
-        value=(fewest.value + most.value) / 2.0,
-        low=min(fewest.low, most.low),
-        high=max(fewest.high, most.high),
-        se=max(fewest.se, most.se),
-        approximate=fewest.approximate or most.approximate,
-    )
+    Returns:
+        None where too few of the items are labelled to say anything.
+    """
+    size = int(inside.sum())
+    if size == 0:
+        return None
+    try:
+        rows = phases.rows(found, v, inside)
+    except ValueError:
+        return None
+    # the design's items are those inside, and so is the sum of their risks
+    total = rows.errors(population.final, population.risk, float(population.risk[inside].sum()), alpha)
+    return estimates.accuracy(total, size, corrected=_corrected(rows, population))
+
+
+def _corrected(rows: phases.Rows, population: phases.Population) -> int:
+    """Errors of the final label that people found and put right."""
+    return int((rows.told & (rows.label != population.final[rows.at])).sum())
+
+
+def _classes(
+    population: phases.Population,
+    found: Sequence[phases.Phase],
+    rows: phases.Rows,
+    v: frames.Floats,
+    alpha: float,
+    failed: frames.Longs,
+) -> tuple[ClassOutcome, ...]:
+    size, classes = population.soft.shape
+    outcomes = []
+    for k in range(classes):
+        total = rows.of_class(k, population.soft[:, k], alpha)
+        share = shares.of_items(total, size, int((failed == k).sum()), len(failed))
+        inside = population.final == k
+        outcomes.append(
+            ClassOutcome(
+                share=share,
+                process=shares.process(share, size + len(failed), alpha),
+                items=int(inside.sum()),
+                corrected=domain_accuracy(population, found, v, inside, alpha),
+            )
+        )
+    return tuple(outcomes)
+
+
+def _score(population: phases.Population, rows: phases.Rows) -> budget_score.BudgetScore | None:
+    """What the critic reaches of an oracle; None where too few errors were found to say."""
+    used = rows.told & (rows.g > 0.0)
+    wrong = rows.label[used] != population.machine[rows.at[used]]
+    if min(int(wrong.sum()), int((~wrong).sum())) < intervals.ENOUGH_ERRORS:
+        return None
+    return budget_score.score(population.machine_risk, rows.at[used], wrong, rows.g[used])
 
 
 def _with_certain(corrected: estimates.Estimate, items: int, right: int) -> estimates.Estimate:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actuary.sampler import critics, frames
-from actuary.stats import checks, choice, flips, prn, risk, worth
+from actuary.stats import checks, choice, flips, prn, risk, shares, worth
 
 FOLDS = 5
 
@@ -125,6 +125,23 @@ class Risks:
     u: frames.Floats
     shard: frames.Longs
     ids: pa.Array
+
+    def soft(self, rows: frames.Longs) -> frames.Floats:
+        """Class probabilities of labelled items: the annotator's, calibrated, or what the risk implies.
+
+        Out of fold, as the risks are.
+
+        Args:
+            rows: positions, [M].
+
+        Returns:
+            [M, K], rows sum to 1.
+        """
+        given = self.probabilities[rows]
+        missing = np.isnan(given).any(axis=1)
+        gone = rows[missing]
+        given[missing] = shares.soft_labels(self.machine[gone], self.machine_risk[gone], given.shape[1])
+        return given
 
 
 def folds_of(frame: frames.Frame, key: bytes) -> frames.Longs:

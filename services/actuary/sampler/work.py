@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,8 @@ import pyarrow as pa
 
 from actuary import errors
 from actuary.jobs import worker
-from actuary.sampler import estimating, frames, judging, people, planning, quoting, risking
-from actuary.stats import estimates, prn
+from actuary.sampler import estimating, frames, judging, people, phases, planning, quoting, risking
+from actuary.stats import budget_score, estimates, intervals, prn
 from actuary.storage import artifacts, schemas, tables
 
 
@@ -203,22 +203,24 @@ class MakeEstimate:
         ids = table["item_id"].combine_chunks()
         risks = risking.read(table, ids, classes)
         labelled = np.flatnonzero(risks.machine >= 0)
-        population = estimating.Population(
+        population = phases.Population(
             ids=ids.take(pa.array(labelled)),
             machine=risks.machine[labelled],
             final=risks.final[labelled],
             machine_risk=risks.machine_risk[labelled],
             risk=risks.risk[labelled],
+            soft=risks.soft(labelled),
         )
         without_label = risks.machine < 0
-        failed_labelled = int((without_label & (people.labels(waves, ids) >= 0)).sum())
+        said = people.labels(waves, ids)
+        failed = said[without_label & (said >= 0)]
         try:
             outcome = estimating.estimate(
                 population,
                 waves,
                 prn.project_key(int(spec.get("seed", 0))),
                 1.0 - float(spec.get("confidence_level", 0.95)),
-                failed_labelled=failed_labelled,
+                failed=failed,
             )
         except ValueError as error:
             message = (
@@ -227,7 +229,7 @@ class MakeEstimate:
             raise errors.PreconditionError(message + str(error), reason="NO_ESTIMATE") from error
         alone = set(ids.filter(pa.array(without_label)).to_pylist())
         weights = self._weights(waves, outcome, classes, ids, table, alone)
-        without = len(ids) - len(labelled) - failed_labelled
+        without = len(ids) - len(labelled) - len(failed)
         refs = write_shards(context, context.spec.artifact, weights, schemas.WEIGHTS)
         artifacts.write_manifest(
             context.store,
@@ -244,10 +246,8 @@ class MakeEstimate:
                     ),
                     "design": outcome.design.to_record(),
                     "results": {
-                        "machine_accuracy": interval(outcome.machine),
-                        "corrected_accuracy": interval(outcome.corrected),
+                        **figures(outcome, classes),
                         "unlabelled_rate": without / len(ids) if len(ids) else 0.0,
-                        "notes": list(outcome.notes),
                     },
                 },
                 code_version=context.code_version,
@@ -322,8 +322,42 @@ def read_model(context: worker.WorkContext, uri: str) -> risking.Model:
     return risking.Model.from_json(tables.read_file(context.store, manifest.objects[0]))
 
 
-def interval(estimate: estimates.Estimate) -> dict[str, Any]:
-    """Returns the JSON form of the message `Interval`."""
+def figures(outcome: estimating.Outcome, classes: Sequence[str]) -> dict[str, Any]:
+    """What an estimate says, in the JSON form of the message `Estimate`."""
+    found: dict[str, Any] = {
+        "machine_accuracy": interval(outcome.machine),
+        "process_accuracy": interval(outcome.process),
+        "corrected_accuracy": interval(outcome.corrected),
+        "classes_found": [
+            {
+                "name": name,
+                "share": interval(each.share),
+                "process_share": interval(each.process),
+                "item_count": each.items,
+                "corrected_accuracy": interval(each.corrected),
+            }
+            for name, each in zip(classes, outcome.classes, strict=True)
+        ],
+        "notes": list(outcome.notes),
+    }
+    if outcome.score is not None:
+        for name in ("ideal_budget", "ratio", "excess"):
+            measured: budget_score.Measured = getattr(outcome.score, name)
+            bounds = intervals.wald(measured.value, measured.se, outcome.alpha)
+            key = name if name == "ideal_budget" else f"budget_score_{name}"
+            found[key] = {
+                "estimate": measured.value,
+                "low": bounds.low,
+                "high": bounds.high,
+                "method": "wald",
+            }
+    return found
+
+
+def interval(estimate: estimates.Estimate | None) -> dict[str, Any]:
+    """Returns the JSON form of the message `Interval`; empty where nothing could be estimated."""
+    if estimate is None:
+        return {}
     return {
         "estimate": estimate.value,
         "low": estimate.low,

@@ -31,9 +31,14 @@ randomness and no dependency but NumPy and SciPy; chance comes in as permanent r
     certificates    what is fixed before an audit: cuts, looks, levels
     audits      what an audit found, and what it proves
     estimates   accuracy with its interval
+    shares      class shares, of these items and of the process
+    domains     the same for a class or a slice
+    agreement   doubles: κ, α, and a bound on error against the truth
+    reviewers   each reviewer's rate of mistakes on gold tasks
     quote       what a budget would buy
     training    targets and weights of the ACT loss
-    quality     AQG, ABS, AUROC, calibration
+    quality     AQG, ABS, AUROC, calibration of a list of items
+    budget_score  AQG and ABS from a reviewed sample
     calibration how sure one may be of AUROC and calibration
 
 Notation of the docstrings: N items; y the human's label, ŷ the machine's; d = 1[y ≠ ŷ]; ε = predicted

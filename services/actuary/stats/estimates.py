@@ -64,7 +64,8 @@ class Sample:
         )
 
 
-def _check(design: designs.Design, sample: Sample, eps_sum: float) -> None:
+def check(design: designs.Design, sample: Sample, eps_sum: float) -> None:
+    """Raises ValueError where counts or sums of a sample are not those of its design."""
     if sample.phase.size and int(sample.phase.max()) >= len(design.phases):
         raise ValueError(f"phase: expected indexes below {len(design.phases)}, got {int(sample.phase.max())}")
     if sample.phase.size > design.items:
@@ -162,21 +163,15 @@ def total_errors(design: designs.Design, sample: Sample, eps_sum: float, alpha: 
     (5.0, 2.0, 8.0, 'hypergeometric')
     """
     checks.share("alpha", alpha)
-    _check(design, sample, eps_sum)
+    check(design, sample, eps_sum)
     g = designs.weights(design, sample.phase, sample.pi)
     residual = sample.wrong - sample.eps
     value = eps_sum + float((g * residual).sum())
-    # An item of a phase that is complete or has no weight stands for nobody but itself.
-    standing = np.array(
-        [o > 0.0 and not p.complete for p, o in zip(design.phases, design.omega, strict=True)]
-    )
-    random = standing[sample.phase] & (sample.pi < 1.0)
-    found = float(sample.wrong.sum())
-    most = design.items - float((~sample.wrong).sum())
-    if not standing.any():
-        return _cut(value, intervals.Interval(low=value, high=value), 0.0, "exact", found, most)
+    random = stand_for_others(design, sample)
+    if complete(design):
+        return cut(design, sample, value, intervals.Interval(low=value, high=value), 0.0, "exact")
     se = math.sqrt(variance(design, sample))
-    exact = eps_sum == 0.0 and sum(o > 0.0 for o in design.omega) == 1 and _is_srs(design)
+    exact = countable(design, eps_sum)
     contributions = np.abs(g * residual)[random]
     method = intervals.choose(int(sample.wrong[random].sum()), contributions, exact=exact)
     if method == "hypergeometric":
@@ -186,34 +181,58 @@ def total_errors(design: designs.Design, sample: Sample, eps_sum: float, alpha: 
     else:
         interval = _gamma(design, sample, random, alpha)
         interval = intervals.Interval(low=min(interval.low, value), high=max(interval.high, value))
-    return _cut(value, interval, se, method, found, most)
+    return cut(design, sample, value, interval, se, method)
 
 
-def _is_srs(design: designs.Design) -> bool:
-    return all(p.kind == "srs" for p, o in zip(design.phases, design.omega, strict=True) if o > 0.0)
+def _standing(design: designs.Design) -> checks.Booleans:
+    return np.array([o > 0.0 and not p.complete for p, o in zip(design.phases, design.omega, strict=True)])
 
 
-def _cut(
-    value: float, interval: intervals.Interval, se: float, method: intervals.Method, found: float, most: float
+def complete(design: designs.Design) -> bool:
+    """Whether nothing is left to estimate: every phase with a weight labelled its whole population."""
+    return not _standing(design).any()
+
+
+def countable(design: designs.Design, eps_sum: float) -> bool:
+    """Whether the hypergeometric interval applies: one simple random sample, no control variate."""
+    used = [p for p, o in zip(design.phases, design.omega, strict=True) if o > 0.0]
+    return eps_sum == 0.0 and len(used) == 1 and used[0].kind == "srs"
+
+
+def stand_for_others(design: designs.Design, sample: Sample) -> checks.Booleans:
+    """Which labelled items stand for unlabelled ones, [S]; in a complete phase none does."""
+    return _standing(design)[sample.phase] & (sample.pi < 1.0)
+
+
+def certain_weight(design: designs.Design, sample: Sample, random: checks.Booleans) -> checks.Floats:
+    """Σ of ω over the phases that know the item for certain, [S]: the later ones, and its own if π = 1."""
+    omega = np.asarray(design.omega)
+    later = np.append(np.cumsum(omega[::-1])[::-1][1:], 0.0)
+    own = np.where(random | ~np.isfinite(sample.pi), 0.0, omega[sample.phase])
+    weight: checks.Floats = later[sample.phase] + own
+    return weight
+
+
+def cut(
+    design: designs.Design,
+    sample: Sample,
+    value: float,
+    interval: intervals.Interval,
+    se: float,
+    method: intervals.Method,
 ) -> Estimate:
-    """Cuts value and interval to [errors found, N - labels found right], which is certain."""
-    cut = np.clip([value, interval.low, interval.high], found, most)
+    """Cuts value and interval to [found, N - found not to be], which is certain, and makes an estimate."""
+    found = float(sample.wrong.sum())
+    most = design.items - float((~sample.wrong).sum())
+    low, middle, high = np.clip([interval.low, value, interval.high], found, most)
     return Estimate(
-        value=float(cut[0]),
-        low=float(cut[1]),
-        high=float(cut[2]),
+        value=float(middle),
+        low=float(low),
+        high=float(high),
         se=se,
         method=method,
         approximate=method == "gamma",
     )
-
-
-def _known(design: designs.Design, sample: Sample, random: checks.Booleans) -> float:
-    """Σ_v ω_v (errors that D_v knows for certain): those labelled before v, and the certain ones of v."""
-    omega = np.asarray(design.omega)
-    later = np.append(np.cumsum(omega[::-1])[::-1][1:], 0.0)
-    own = np.where(random | ~np.isfinite(sample.pi), 0.0, omega[sample.phase])
-    return float(((later[sample.phase] + own) * sample.wrong).sum())
 
 
 def _hypergeometric(
@@ -222,30 +241,50 @@ def _hypergeometric(
     phase = design.phases[int(np.argmax(design.omega))]
     found = int(sample.wrong[random].sum())
     bounds = intervals.hypergeom_bounds(phase.sampled_population, phase.sampled, found, alpha)
-    known = _known(design, sample, random)
+    known = float((certain_weight(design, sample, random) * sample.wrong).sum())
     return intervals.Interval(low=known + bounds.low, high=known + bounds.high)
 
 
 def _gamma(
     design: designs.Design, sample: Sample, random: checks.Booleans, alpha: float
 ) -> intervals.Interval:
-    """The gamma interval of Σ_v ω_v (errors of v's population), from w = ω (1 - π)/π for the unlabelled part.
+    """The gamma interval of Σ_v ω_v (errors of v's population), rounded outwards: D is a whole number."""
+    sure = float((certain_weight(design, sample, random) * sample.wrong).sum())
+    bounds = weighted_count(design, sample, sample.wrong.astype(np.float64), random, alpha)
+    # Rounding errors of the sums must not cost a whole item.
+    low, high = math.floor(sure + bounds.low + 1e-9), math.ceil(sure + bounds.high - 1e-9)
+    return intervals.Interval(low=float(low), high=float(high))
 
-    Errors found count once for certain; each stands for (1 - π)/π more, with variance (1 - π)/π².
+
+def weighted_count(
+    design: designs.Design, sample: Sample, x: checks.Floats, random: checks.Booleans, alpha: float
+) -> intervals.Interval:
+    """The gamma interval of a rare total Σ_v ω_v Σ x, from the sampled items alone.
+
+    Both ends know that the population is finite. At the upper one an item found counts ω for certain and
+    ω (1 - π)/π for the unlabelled. At the lower one all of ω/π is in doubt, with the finite variance
+    ω² (1 - π)/π²: one error found may be the only one.
+
+    Args:
+        design: the phases and ω.
+        sample: the S labelled items.
+        x: shape [S], in [0, 1], mostly 0.
+        random: which items stand for others (`stand_for_others`), [S].
+        alpha: α in (0, 1); two-sided.
     """
-    omega = np.asarray(design.omega)[sample.phase[random]]
-    pi = sample.pi[random]
-    w, w2 = omega * (1.0 - pi) / pi, omega**2 * (1.0 - pi) / pi**2
-    wrong = sample.wrong[random]
-    bounds = intervals.fay_feuer(
-        float(w[wrong].sum()),
-        float(w2[wrong].sum()),
-        float(w.max(initial=0.0)),
+    x, omega, pi = x[random], np.asarray(design.omega)[sample.phase[random]], sample.pi[random]
+    rest, spread = omega * (1.0 - pi) / pi, omega**2 * (1.0 - pi) / pi**2
+    variance_found, largest = float((spread * x**2).sum()), float(spread.max(initial=0.0))
+    low = intervals.fay_feuer(float((omega / pi * x).sum()), variance_found, 0.0, alpha).low
+    high = intervals.fay_feuer(
+        float((rest * x).sum()),
+        variance_found,
+        float(rest.max(initial=0.0)),
         alpha,
-        largest_variance=float(w2.max(initial=0.0)),
-    )
-    sure = _known(design, sample, random) + float(omega[wrong].sum())
-    return intervals.Interval(low=sure + bounds.low, high=sure + bounds.high)
+        largest_variance=largest,
+    ).high
+    found = float((omega * x).sum())
+    return intervals.Interval(low=max(low, found), high=found + high)
 
 
 def accuracy(total: Estimate, items: int, corrected: int = 0) -> Estimate:

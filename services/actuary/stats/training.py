@@ -114,3 +114,130 @@ def diagnose(g: npt.ArrayLike, cap: float = math.inf) -> WeightDiagnostics:
         largest=float(w.max()),
         top_share=float(top.sum()) / total,
     )
+
+
+SMALLEST_EFFECTIVE_SHARE = 0.1
+"""Below this share of the human labels, by effective size, the loss is refused. A guess: nine labels of ten
+bought for nothing."""
+
+LOW_EFFECTIVE_SHARE = 0.25
+"""Below this share a warning is given, and the cap that would reach it is named. A guess."""
+
+HEAVY_TOP_SHARE = 0.25
+"""Share of the whole weight in the top hundredth of the labels above which a warning is given. A guess."""
+
+HEAVY_LABEL = 0.1
+"""Share of the whole weight in one label above which a warning is given: as 8.11 for intervals."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that the weights of a design do to the loss that was asked for."""
+
+    fatal: bool
+    """Whether the loss is not to be trained: it would not be what it claims."""
+    problem: str
+    remedy: str
+
+
+def largest_cap(g: npt.ArrayLike, effective_share: float) -> float:
+    """The largest W >= 1 at which min(g, W) keeps an effective size of at least a share of the labels.
+
+    Effective size falls as W rises, so bisection finds it.
+
+    Args:
+        g: weights, shape [S], at least 0, one above 0.
+        effective_share: wanted share, in (0, 1).
+
+    Returns:
+        W, rounded down to a tenth; infinity if no cap is needed; 1 if none suffices.
+
+    Raises:
+        ValueError: as `diagnose`, or a share outside (0, 1).
+
+    >>> largest_cap([1.0] * 99 + [100.0], 0.5)
+    12.1
+    """
+    weights = checks.sizes("g", g)
+    wanted = checks.share("effective_share", effective_share) * weights.size
+    if diagnose(weights).effective_size >= wanted:
+        return math.inf
+    low, high = 1.0, float(weights.max())
+    if high <= 1.0 or diagnose(weights, 1.0).effective_size < wanted:
+        return 1.0
+    while high - low > 0.01:
+        middle = (low + high) / 2.0
+        low, high = (middle, high) if diagnose(weights, middle).effective_size >= wanted else (low, middle)
+    return math.floor(low * 10.0) / 10.0
+
+
+def findings(g: npt.ArrayLike, items: int, lam: float = 1.0, cap: float = math.inf) -> tuple[Finding, ...]:
+    """Says whether a design can support the ACT loss with λ and W, and what would repair it.
+
+    The unbiased loss (λ = 1, no weight above W) needs π > 0 for every item. Then Σ_S g has mean N and its
+    variance is estimated by Σ_S g (g - 1); a sum more than three standard errors below N means items that
+    nobody could have drawn: a threshold rule without an audit, for one. A loss with λ < 1 or a cap that bites
+    makes no such claim.
+
+    Args:
+        g: weights of the human-labelled items, shape [S], at least 0; 0 where a label only corrects.
+        items: N, items with a machine label.
+        lam: λ in [0, 1].
+        cap: W, at least 1.
+
+    Returns:
+        The findings, fatal ones first; none if the weights are sound.
+
+    Raises:
+        ValueError: no weight above 0, or a number out of range.
+
+    References:
+        algorithms.md 3.6, 8.13 and section 1 (the loss is unbiased only if π > 0 for all i); Kish (1965).
+
+    >>> [f.fatal for f in findings([1.0] * 50, items=1000)]
+    [True]
+    >>> findings([10.0] * 100, items=1000)
+    ()
+    """
+    weights = checks.sizes("g", g)
+    weights = weights[weights > 0.0]
+    items = checks.count("items", items, 1, 2**62)
+    lam = float(checks.within("lam", [lam], 0.0, 1.0)[0])
+    used = diagnose(weights, cap)
+    total, kept = float(weights.sum()), float(np.minimum(weights, cap).sum())
+    found: list[Finding] = []
+
+    def tell(problem: str, remedy: str, *, fatal: bool = False) -> None:
+        found.append(Finding(fatal=fatal, problem=problem, remedy=remedy))
+
+    error = math.sqrt(float(np.maximum(weights * (weights - 1.0), 0.0).sum()))
+    if lam == 1.0 and kept == total and total + 3.0 * error < items * (1.0 - 1e-9):
+        tell(
+            f"the human labels stand for {total / items:.0%} of the items: the others had no chance to be"
+            f" drawn, and the loss with lambda = 1 and W = {cap:g} is not unbiased",
+            "keep a uniform audit beside the rule, or train on soft labels with a cap that bites",
+            fatal=True,
+        )
+    share = used.effective_size / weights.size
+    if share < LOW_EFFECTIVE_SHARE:
+        tell(
+            f"{weights.size} human labels are worth only {used.effective_size:.1f} equal ones with W ="
+            f" {cap:g}, {share:.0%} of what was paid for",
+            f"cap the weights at W = {largest_cap(weights, LOW_EFFECTIVE_SHARE):g}, or draw with a rule"
+            " that keeps a floor",
+            fatal=share < SMALLEST_EFFECTIVE_SHARE,
+        )
+    if used.largest > HEAVY_LABEL * kept:
+        tell("a single human label has more than 10 % of the whole weight", "label more items, or lower W")
+    elif used.top_share > HEAVY_TOP_SHARE:
+        tell(
+            f"the heaviest hundredth of the human labels has {used.top_share:.0%} of the whole weight",
+            f"lower W below {used.largest:.3g}, or draw more evenly",
+        )
+    if kept < total / 2.0:
+        tell(
+            f"the cap W = {cap:g} takes away {1.0 - kept / total:.0%} of the human labels' weight: the loss"
+            " leans on the machine",
+            "raise W, or label more items",
+        )
+    return tuple(sorted(found, key=lambda each: not each.fatal))

@@ -26,7 +26,6 @@ SEARCH_ERROR: Final = 0.01
 _REFUSED_PER_CLASS = 1.0
 _WARNED_PER_CLASS = 5.0
 """Effective human labels a class, below which the loss is refused, or a warning given. Guesses."""
-_HEAVY_SHARE = 0.1
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +59,15 @@ class Judgement:
     warnings: tuple[str, ...]
 
 
-def judge(g: npt.ArrayLike, cap: float, classes: int) -> Judgement:
+def judge(g: npt.ArrayLike, cap: float, classes: int, *, items: int, lam: float = LAMBDA) -> Judgement:
     """Looks at the weights of the human labels.
 
     Args:
         g: weights of the items that people labelled, [S]; 0 where a label only corrects.
         cap: W.
         classes: K.
+        items: N, items with a machine label.
+        lam: λ.
     """
     weights = np.asarray(g, dtype=np.float64)
     labels = int((weights > 0).sum())
@@ -76,10 +77,11 @@ def judge(g: npt.ArrayLike, cap: float, classes: int) -> Judgement:
         )
     diagnostics = training.diagnose(weights, cap)
     effective = diagnostics.effective_size
-    refusal = None
-    warnings = []
+    found = training.findings(weights, items, lam, cap)
+    refusals = [f"{each.problem}: {each.remedy}" for each in found if each.fatal]
+    warnings = [each.problem for each in found if not each.fatal]
     if effective < _REFUSED_PER_CLASS * classes:
-        refusal = (
+        refusals.append(
             f"{labels} human labels are worth {effective:.1f} equal ones after their weights, fewer than the "
             f"{classes} classes: label more items, or draw them more evenly"
         )
@@ -88,15 +90,28 @@ def judge(g: npt.ArrayLike, cap: float, classes: int) -> Judgement:
             f"{labels} human labels are worth only {effective:.1f} equal ones after their weights: "
             "the trained model depends on few of them"
         )
-    if diagnostics.largest / np.minimum(weights, cap).sum() > _HEAVY_SHARE:
-        warnings.append("a single human label has more than 10 % of the whole weight")
-    clipped = float(1 - np.minimum(weights, cap).sum() / weights.sum())
-    if clipped > 0.5:
-        warnings.append(
-            f"the cap W = {cap:g} takes away {clipped:.0%} of the human labels' weight: "
-            "the loss leans on the machine"
-        )
-    return Judgement(diagnostics=diagnostics, labels=labels, refusal=refusal, warnings=tuple(warnings))
+    return Judgement(
+        diagnostics=diagnostics,
+        labels=labels,
+        refusal="; ".join(refusals) or None,
+        warnings=tuple(warnings),
+    )
+
+
+def unsupported(g: npt.ArrayLike, cap: float, *, items: int, lam: float = LAMBDA) -> str | None:
+    """Says why a design cannot support the loss that was asked for, and what would repair it; None if it can.
+
+    Args:
+        g: weights of the items that people labelled, [S].
+        cap: W.
+        items: N, items with a machine label.
+        lam: λ.
+    """
+    weights = np.asarray(g, dtype=np.float64)
+    if not (weights > 0).any():
+        return None  # the mixture is left out, and that is said; there is nothing to repair here
+    fatal = [each for each in training.findings(weights, items, lam, cap) if each.fatal]
+    return "; ".join(f"{each.problem}: {each.remedy}" for each in fatal) or None
 
 
 def trials(base: Trial, judgement: Judgement, *, all_human: bool) -> tuple[Trial, ...]:

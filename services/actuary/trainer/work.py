@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from scipy import special
 
 from actuary.jobs import worker
-from actuary.stats import played
+from actuary.stats import played, shares
 from actuary.storage import artifacts, objects, tables
 from actuary.trainer import features, policy, trial
 
@@ -50,11 +50,14 @@ class Train:
         wishes = spec.get("training", {})
         data = self._data(context, spec, classes)
         cap = float(wishes.get("weight_cap", policy.CAP))
-        judgement = policy.judge(data.g[data.human >= 0], cap, len(classes))
+        lam = float(wishes.get("lambda", policy.LAMBDA))
+        judgement = policy.judge(
+            data.g[data.human >= 0], cap, len(classes), items=int((data.machine >= 0).sum()) or 1, lam=lam
+        )
         base = policy.Trial(
             model=wishes.get("model", "linear"),
             labels="machine",
-            lam=float(wishes.get("lambda", policy.LAMBDA)),
+            lam=lam,
             cap=cap,
             epochs=int(wishes["epochs"]) if "epochs" in wishes else None,
             batch_size=int(wishes["batch_size"]) if "batch_size" in wishes else None,
@@ -198,12 +201,10 @@ def _soft(pool: pa.Table, machine: Any, classes: int) -> np.ndarray[Any, np.dtyp
 
     Both are out of fold, since the risk model of an item has not seen its label (algorithms.md 8.13).
     """
-    size = pool.num_rows
-    soft = np.full((size, classes), 1.0 / classes)
+    soft = np.full((pool.num_rows, classes), 1.0 / classes)
     risk = pc.fill_null(pool["risk"], 0.0).to_numpy()
     rows = np.flatnonzero(machine >= 0)
-    soft[rows] = (risk[rows] / max(1, classes - 1))[:, None]
-    soft[rows, machine[rows]] = 1.0 - risk[rows]
+    soft[rows] = shares.soft_labels(machine[rows], risk[rows], classes)
     column = pool["probabilities"].combine_chunks()
     given = np.flatnonzero(pc.is_valid(column).to_numpy(zero_copy_only=False))
     if len(given):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from actuary.campaign import closing, report_values
+from actuary.campaign import closing, report_values, review_values
 from actuary.storage import artifacts, schemas
 from actuary.trainer import work as training
 
@@ -30,7 +30,7 @@ def test_a_correction_replaces_the_answer_of_its_own_batch_only():
         ("w1", "y", "ada", 1, "other"),
         ("w0", "x", "bob", 3, "right"),
     )
-    kept = report_values.standing(rows).select(["batch", "item_id", "reviewer", "label"]).to_pylist()
+    kept = review_values.standing(rows).select(["batch", "item_id", "reviewer", "label"]).to_pylist()
     assert [tuple(row.values()) for row in kept] == [
         ("w0", "x", "ada", "right"),
         ("w0", "x", "bob", "right"),

@@ -50,6 +50,16 @@ def full() -> v.ReportValues:
         rule="threshold",
         machine_accuracy=v.Interval(estimate=0.824, low=0.791, high=0.853, method="wald", true=0.8317),
         corrected_accuracy=v.Interval(estimate=0.9561, low=0.931, high=0.972, method="gamma", true=0.9632),
+        process_accuracy=v.Interval(estimate=0.824, low=0.785, high=0.86, method="wald"),
+        class_results=tuple(
+            v.ClassResult(
+                name=str(k),
+                share=v.Interval(estimate=0.1 + k / 1000, low=0.08, high=0.125, method="wald"),
+                items=120,
+                corrected_accuracy=v.Interval(estimate=0.95, low=0.9, high=0.98) if k else None,
+            )
+            for k in range(10)
+        ),
         unlabelled_rate=0.0,
         flipped=31,
         curve=v.QualityCurve(
@@ -65,6 +75,9 @@ def full() -> v.ReportValues:
             items=160,
             worth="the critic tells wrong labels from right ones: 160 labels say so.",
             auroc=v.Interval(estimate=0.871, low=0.81, high=0.922, method="newcombe"),
+            ideal_budget=v.Interval(estimate=0.176, low=0.15, high=0.21, method="wald"),
+            budget_score_ratio=v.Interval(estimate=0.72, low=0.6, high=0.84, method="wald"),
+            budget_score_excess=v.Interval(estimate=0.66, low=0.52, high=0.8, method="wald"),
             raw=v.Reliability(
                 expected_calibration_error=0.243,
                 bins=tuple(
@@ -128,6 +141,8 @@ def full() -> v.ReportValues:
             median_seconds=5.2,
             pairs=20,
             pair_agreement=v.Interval(estimate=0.95, low=0.76, high=0.99),
+            krippendorff_alpha=v.Interval(estimate=0.94, low=0.7, high=0.99),
+            truth_note="pairs: expected at least 100 doubles for a statement about the truth, got 20",
             blind_accept_rate=0.82,
             shown_accept_rate=0.88,
         ),

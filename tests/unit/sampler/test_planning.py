@@ -5,10 +5,11 @@ import pyarrow as pa
 import pytest
 
 from actuary import errors
-from actuary.sampler import estimating, frames, people, planning
-from actuary.stats import prn
+from actuary.sampler import estimating, frames, people, phases, planning
+from actuary.stats import prn, shares
 
 KEY = prn.project_key(7)
+NOBODY = np.zeros(0, dtype=np.int64)
 
 
 def frame(size=400, failed=(), classes=2, seed=0):
@@ -133,8 +134,9 @@ def answered(data, rows, number, truth, keep=None):
 
 
 def population(data, eps):
-    return estimating.Population(
-        ids=data.ids, machine=data.label, final=data.label, machine_risk=eps, risk=eps
+    soft = shares.soft_labels(data.label, eps, 2)
+    return phases.Population(
+        ids=data.ids, machine=data.label, final=data.label, machine_risk=eps, risk=eps, soft=soft
     )
 
 
@@ -145,15 +147,21 @@ def test_with_every_item_labelled_the_estimate_is_the_truth(rule):
     eps = risks(data)
     pilot, rows = first_wave(data, eps, rule=rule, labels=70, audit=20)
     waves = [answered(data, pilot, 0, truth), answered(data, rows, 1, truth)]
-    outcome = estimating.estimate(population(data, eps), waves, KEY, 0.05, failed_labelled=0)
+    outcome = estimating.estimate(population(data, eps), waves, KEY, 0.05, failed=NOBODY)
     assert outcome.machine.value == pytest.approx(float((truth == data.label).mean()))
     assert outcome.corrected.value == 1.0
+    assert outcome.process.low < outcome.machine.value < outcome.process.high
+    for k, found in enumerate(outcome.classes):
+        assert found.share.value == found.share.low == found.share.high == pytest.approx((truth == k).mean())
+        assert found.process.low < found.share.value < found.process.high
+        assert found.items == (data.label == k).sum()
+        assert found.corrected.value == found.corrected.low == 1.0
 
 
 @pytest.mark.parametrize("rule", ["threshold", "uniform", "normalised", "exponential"])
 def test_estimates_are_unbiased_over_keys_and_whoever_stops_half_way(rule):
     """300 keys: the mean error of the estimate stays within 5 of its standard errors."""
-    errors_found = []
+    errors_found, share_errors = [], []
     truth_of = np.random.default_rng(5)
     for trial in range(300):
         key = prn.project_key(trial)
@@ -176,7 +184,8 @@ def test_estimates_are_unbiased_over_keys_and_whoever_stops_half_way(rule):
             return kept
 
         waves = [answered(data, pilot, 0, truth), answered(data, rows, 1, truth, first)]
-        outcome = estimating.estimate(population(data, eps), waves, key, 0.05, failed_labelled=0)
+        outcome = estimating.estimate(population(data, eps), waves, key, 0.05, failed=NOBODY)
         errors_found.append(outcome.machine.value - float((truth == data.label).mean()))
-    errors_found = np.array(errors_found)
-    assert abs(errors_found.mean()) < 5 * errors_found.std(ddof=1) / np.sqrt(len(errors_found))
+        share_errors.append(outcome.classes[1].share.value - float((truth == 1).mean()))
+    for found in (np.array(errors_found), np.array(share_errors)):
+        assert abs(found.mean()) < 5 * found.std(ddof=1) / np.sqrt(len(found))
