@@ -1,6 +1,6 @@
 """From plans and answers to the phases of a design and its labelled rows, for all items or a part of them.
 
-Each wave becomes one or two phases of `stats.designs`: a threshold wave is one (the audit, with the most
+Each wave becomes one or two phases of `stats.placing`: a threshold wave is one (the audit, with the most
 suspicious items known for certain), any other wave two (the audit, then the draw). Nothing is estimated here
 but the total of one variable at a time; `estimating` says which.
 """
