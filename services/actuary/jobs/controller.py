@@ -21,6 +21,7 @@ from actuary.state import figures as figure_state
 from actuary.state import jobs as job_state
 from actuary.storage import artifacts, objects
 
+_TOKENS = ("input_token_count", "output_token_count")
 _LEAVE = datetime.timedelta(seconds=60)
 """How long the processes of a Job that is done may take to end; a guess."""
 _TRANSIENT = (errors.UnavailableError, errors.ConflictError)
@@ -201,10 +202,16 @@ class Controller:
 
     def _progress(self, record: job_state.JobRecord, status: protocol.RunStatus) -> dict[str, Any]:
         totals = self._jobs.totals(record.name)
-        counts = {key: int(value) for key, value in totals.get("outcome_counts", {}).items()}
+        # a process that replaces another may report before it has found what that one left: what was seen done
+        # stays done, else it would be counted again
+        known = record.progress.get("outcome_counts", {})
+        counts = {**known, **{key: int(value) for key, value in totals.get("outcome_counts", {}).items()}}
+        counts = {key: max(value, int(known.get(key, 0))) for key, value in counts.items()}
+        tokens = {name: max(int(totals.get(name, 0)), int(record.progress.get(name, 0))) for name in _TOKENS}
         return {
             **record.progress,
             **totals,
+            **tokens,
             "outcome_counts": counts,
             "item_count": int(record.progress.get("item_count", 0)) or int(totals.get("item_count", 0)),
             "done_count": sum(counts.values()),

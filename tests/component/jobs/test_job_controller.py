@@ -185,6 +185,20 @@ def test_of_two_controllers_that_read_the_same_row_one_launches(table, row, make
     assert second.launched == [2]
 
 
+def test_what_was_seen_done_stays_done_when_a_new_process_has_yet_to_find_it(table, row, make, db):
+    steps = make(runs=Lingering())
+    steps.step_one(table.get(row.name))
+    known = {"outcome_counts": {"LABELLED": 30, "FAILED": 1}, "input_token_count": 90}
+    for attempt, progress in enumerate([known, {}, {"outcome_counts": {"LABELLED": 35}}]):
+        table.report(row.name, 0, attempt, progress, 0)
+        steps.step_one(table.get(row.name))
+    record = table.get(row.name)
+    assert record.progress["outcome_counts"] == {"LABELLED": 35, "FAILED": 1}
+    assert record.progress["done_count"] == 36
+    assert counted(db, metrics.ITEMS, stage="annotate", outcome="LABELLED") == 35
+    assert counted(db, metrics.TOKENS, stage="annotate", direction="in") == 90
+
+
 def test_items_are_counted_once_however_often_the_end_is_tried(table, row, make, runner, bench, db):
     """The store goes away when the manifest is to be written, and comes back."""
     tries = []
