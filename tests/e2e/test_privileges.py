@@ -59,7 +59,7 @@ def worker(installed, digits, store):
     """The store as the workers of the bulk's annotation see it."""
     (secret,) = (
         each
-        for each in installed.get("secrets", "-l", "actuary.dev/kind=annotation")
+        for each in installed.get("secrets", "-l", "actuary.dev/kind=annotation,actuary.dev/campaign=digits")
         if "annotate-w1" in each["metadata"]["name"]
     )
     assert secret["metadata"]["ownerReferences"][0]["kind"] == "Job"
