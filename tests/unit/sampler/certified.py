@@ -62,7 +62,7 @@ class Campaign:
             label=final,
             confidence=np.full(size, np.nan),
             probabilities=np.full((size, 2), np.nan),
-            raw_score=np.where(suspicious, 0.8, 0.1),
+            scores={"critic": np.where(suspicious, 0.8, 0.1)},
         )
         items = pa.table({"item_id": ids, "split": ["pool"] * size, "u": u, "shard": shard})
         campaign.write("items", items, "items")
