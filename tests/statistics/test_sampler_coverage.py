@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from actuary.sampler import estimating, frames, judging, people, phases, planning, risking
+from actuary.sampler import estimating, frames, judging, people, phases, planning, risking, weighing
 from actuary.stats import prn
 
 ITEMS, PILOT, LABELS, AUDIT, CLASSES = 400, 50, 110, 40, 3
@@ -41,6 +41,10 @@ class World:
     """Whether the rule gives way to a uniform draw where the critic has not been shown to be worth it."""
     answered: float = 1.0
     """Share of the wave's rows that people answer before they stop."""
+
+    @property
+    def weighing(self) -> weighing.Weighing:
+        return weighing.Weighing(rule=self.rule, beta=self.beta)
 
 
 def frame_of(world: World, rng: np.random.Generator, key: bytes) -> tuple[frames.Frame, frames.Longs]:
@@ -98,8 +102,7 @@ def answered(rows: planning.Rows, wave: int, frame, truth, untold, world: World,
         order=order,
         tau=tau[0] if tau else float("inf"),
         label=label,
-        rule=world.rule,
-        beta=world.beta,
+        weighing=world.weighing,
     )
 
 
@@ -111,7 +114,7 @@ def replay(world: World, seed: int) -> tuple[estimating.Outcome, tuple[float, fl
     hard = np.where(truth != frame.label, 3.0, 1.0)
     untold = rng.random(ITEMS) < world.untold_share * hard / hard.mean()
     wishes = planning.Wishes(
-        wave=0, labels=PILOT, audit=0, rule=world.rule, beta=world.beta, failed_share=0.25,
+        wave=0, labels=PILOT, audit=0, weighing=world.weighing, failed_share=0.25,
         double_share=0.0, key=key,
     )  # fmt: skip
     drawn = planning.pilot(frame, wishes)
@@ -120,7 +123,7 @@ def replay(world: World, seed: int) -> tuple[estimating.Outcome, tuple[float, fl
     risks = risking.price(frame, model, key)
     if world.judged:
         world = dataclasses.replace(world, rule=judging.follow(model.worth, world.rule, model.reason)[0])
-        wishes = dataclasses.replace(wishes, rule=world.rule)
+        wishes = dataclasses.replace(wishes, weighing=world.weighing)
     wishes = dataclasses.replace(wishes, wave=1, labels=LABELS, audit=AUDIT)
     known = people.looked([pilot], frame.ids)
     rows = planning.wave(frame, risks.risk, known, drawn.constants["tau"], wishes)
@@ -151,6 +154,10 @@ CASES = {
     "uniform": (World(rule="uniform"), 400),
     "normalised, blind slice": (World(rule="normalised", blind_share=0.1), 400),
     "exponential, blind slice": (World(rule="exponential", beta=30.0, blind_share=0.1), 400),
+    "square root, blind slice": (World(rule="square-root", blind_share=0.1), 400),
+    "hybrid": (World(rule="hybrid"), 400),
+    "hybrid, blind slice": (World(rule="hybrid", blind_share=0.1), 400),
+    "hybrid, stopped early": (World(rule="hybrid", answered=0.6), 400),
     "threshold": (World(), 400),
     "threshold, blind slice": (World(blind_share=0.1), 400),
     "unresolved": (World(untold_share=0.08), 400),

@@ -202,8 +202,8 @@ class Controller:
 
     def _progress(self, record: job_state.JobRecord, status: protocol.RunStatus) -> dict[str, Any]:
         totals = self._jobs.totals(record.name)
-        # a process that replaces another may report before it has found what that one left: what was seen done
-        # stays done, else it would be counted again
+        # a process that replaces another may report before it has found what that one left: what was seen
+        # done stays done, else it would be counted again
         known = record.progress.get("outcome_counts", {})
         counts = {**known, **{key: int(value) for key, value in totals.get("outcome_counts", {}).items()}}
         counts = {key: max(value, int(known.get(key, 0))) for key, value in counts.items()}

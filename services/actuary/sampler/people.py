@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actuary.sampler import frames
+from actuary.sampler import frames, weighing
 from actuary.storage import artifacts, objects, tables
 
 UNRESOLVED = -2
@@ -34,9 +34,8 @@ class Wave:
     label: frames.Longs
     """Human label as an index into the classes, [D]; -1 where nobody has answered yet, `UNRESOLVED` where
     people answered and no label came of it."""
-    rule: str = "threshold"
-    """Rule of the drawn stratum, and `beta` its steepness: they give the size measure of every item."""
-    beta: float = 10.0
+    weighing: weighing.Weighing = dataclasses.field(default_factory=weighing.Weighing)
+    """How the drawn stratum weighed items: gives the size measure of every item."""
 
     def of(self, *strata: str) -> frames.Bools:
         """Which rows belong to some strata, [D]."""
@@ -80,8 +79,7 @@ def waves(
                 order=table["rank"].to_numpy(),
                 tau=float(taus[drawn][0]) if drawn.any() else float("inf"),
                 label=label,
-                rule=str(design.get("rule", "threshold")),
-                beta=float(design.get("beta", 10.0)),
+                weighing=weighing.Weighing.of(design),
             )
         )
     return found

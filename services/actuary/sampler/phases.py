@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pyarrow as pa
 
-from actuary.sampler import frames, people, planning
+from actuary.sampler import frames, people, planning, weighing
 from actuary.stats import designs, domains, estimates, placing, rules, shares
 
 
@@ -246,20 +246,28 @@ def _of_wave(
         placed = placing.priority(
             f"{name}/drawn", int(rest.sum()), wave.order[drawn], wave.s[drawn], tau, wave.looked[drawn]
         )
-        probability = _probability(placed, population, wave, rest)
+        probability = _probability(placed, population, wave, rest, tie)
         add(placed, drawn, rest, open_to=rest, probability=probability)
     return found
 
 
 def _probability(
-    placed: placing.Placed, population: Population, wave: people.Wave, rest: frames.Bools
+    placed: placing.Placed,
+    population: Population,
+    wave: people.Wave,
+    rest: frames.Bools,
+    tie: frames.Floats,
 ) -> frames.Floats:
     """π of all items that were open to a draw, whether or not it took them, [N].
 
     Predicted from the drawn items alone, a variance would look small wherever rare items of large weight were
     not drawn, and the draw that knows least would get most of the weight.
     """
-    score, _ = planning.sizes(population.risk[rest], int(wave.of("drawn").sum()), wave.rule, wave.beta)
+    size = int(wave.of("drawn").sum())
+    inclusion = wave.weighing.inclusion(population.risk[rest], size, tie[rest])
+    score = weighing.scores(inclusion)
+    if inclusion.take_all is not None:
+        score[inclusion.take_all] = 1.0 / wave.tau  # as the draw served them
     tau = placed.phase.tau
     pi = np.full(len(rest), np.nan)
     pi[rest] = 1.0 if tau is None else np.minimum(1.0, tau * score)

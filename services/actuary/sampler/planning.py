@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from actuary import errors
-from actuary.sampler import frames
+from actuary.sampler import frames, weighing
 from actuary.stats import draws, prn, rules
 
 STRATA = ("failed", "pilot", "audit", "drawn", "certain")
@@ -48,8 +48,8 @@ class Wishes:
     labels: int
     """Human labels, doubles included."""
     audit: int
-    rule: str
-    beta: float
+    weighing: weighing.Weighing
+    """How what is left after the audit is spent."""
     failed_share: float
     double_share: float
     key: bytes
@@ -179,7 +179,7 @@ def wave(
     size = min(left - audit, len(rest))
     if size == 0:
         return rows
-    if wishes.rule == "threshold":
+    if wishes.weighing.rule == "threshold":
         _certain(rows, frame, ids, eps, rest, size, wishes)
     else:
         _drawn(rows, frame, ids, eps, rest, size, pilot_tau, wishes)
@@ -226,38 +226,23 @@ def _drawn(
     pilot_tau: float,
     wishes: Wishes,
 ) -> None:
-    """A priority sample by the rule's size measures."""
-    score, inclusion = sizes(eps[rest], size, wishes.rule, wishes.beta)
-    if inclusion.warning:
-        rows.notes.append(inclusion.warning)
-    drawn = draws.draw_exact(score, _numbers(frame, ids, rest, pilot_tau, wishes), size)
+    """A priority sample by the rule's size measures, with what the rule takes for certain among it."""
+    inclusion = wishes.weighing.inclusion(eps[rest], size, ties([ids[i] for i in rest], wishes.key))
+    rows.notes += [said for said in (inclusion.warning, inclusion.note) if said]
+    u = _numbers(frame, ids, rest, pilot_tau, wishes)
+    drawn = draws.draw_exact(weighing.scores(inclusion), u, size, inclusion.take_all)
     at = rest[drawn.selected]
     chosen = drawn.selected
     rows.add(
         "drawn",
         at,
-        s=score[chosen],
+        s=drawn.score[chosen],
         pi=drawn.pi[chosen],
-        u=drawn.rank[chosen] * score[chosen],
+        u=u[chosen],
         order=drawn.rank[chosen],
         tau=drawn.tau,
     )
     rows.constants.update({**inclusion.constants, "tau": drawn.tau})
-
-
-def sizes(eps: frames.Floats, size: int, rule: str, beta: float) -> tuple[frames.Floats, rules.Inclusion]:
-    """The size measures by which a rule draws `size` of some items, [M], and what the rule says itself.
-
-    They follow from the frozen risks alone, so that an estimate knows those of items that were not drawn.
-    """
-    if rule == "uniform":
-        inclusion = rules.pi_uniform(len(eps), size)
-    elif rule == "normalised":
-        inclusion = rules.pi_normalised(eps, size)
-    else:
-        inclusion = rules.pi_exponential(eps, size, beta)
-    # items of score 0 could never be drawn; the limit of a vanishing risk is drawn last
-    return np.maximum(inclusion.score, np.max(inclusion.score) * 1e-12), inclusion
 
 
 def _numbers(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from actuary import errors
-from actuary.sampler import planning, risking
+from actuary.sampler import planning, risking, weighing
 from actuary.stats import intervals, quote
 
 POINTS = 20
@@ -22,8 +22,7 @@ def quote_points(
     pilot: int,
     labels: int,
     audit: int,
-    rule: str,
-    beta: float,
+    spent: weighing.Weighing,
     label_micros: int,
     machine_micros: int,
     double_share: float = 0.0,
@@ -36,8 +35,7 @@ def quote_points(
         pilot: labels that the pilot has used.
         labels: the budget that the campaign asked for; always among the points.
         audit: labels of the uniform audit.
-        rule: the rule that would spend the rest.
-        beta: steepness of the exponential rule.
+        spent: how the rest would be.
         label_micros: price of a label.
         machine_micros: what the models will have cost, as the pilot tells it.
         double_share: share of items that two people label.
@@ -66,7 +64,7 @@ def quote_points(
         model.eps_final,
         max(items, n),
         budgets,
-        quote.Plan(rule=rule, audit=min(audit, items), beta=beta),  # type: ignore[arg-type]
+        quote.Plan(**spent.to_record(), audit=min(audit, items)),
         model.alpha,
     )
     found = int(model.wrong.sum())
@@ -74,8 +72,8 @@ def quote_points(
     return {
         "points": [
             {
-                "human_labels": str(int(spent)),
-                "money_micros": str(int(spent) * label_micros + machine_micros),
+                "human_labels": str(int(labels_spent)),
+                "money_micros": str(int(labels_spent) * label_micros + machine_micros),
                 "corrected_accuracy": {
                     "estimate": point.accuracy,
                     "low": point.low,
@@ -83,7 +81,7 @@ def quote_points(
                     "method": point.method,
                 },
             }
-            for point, spent in zip(points, grid, strict=True)
+            for point, labels_spent in zip(points, grid, strict=True)
         ],
         "machine_accuracy": {
             "estimate": 1.0 - found / n,

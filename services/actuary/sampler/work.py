@@ -17,8 +17,18 @@ import pyarrow as pa
 
 from actuary import errors
 from actuary.jobs import worker
-from actuary.sampler import estimating, frames, judging, people, phases, planning, quoting, risking
-from actuary.stats import budget_score, estimates, intervals, prn
+from actuary.sampler import (
+    estimating,
+    frames,
+    judging,
+    people,
+    phases,
+    planning,
+    quoting,
+    risking,
+    weighing,
+)
+from actuary.stats import budget_score, estimates, intervals, prn, robust
 from actuary.storage import artifacts, schemas, tables
 
 
@@ -56,14 +66,14 @@ class MakeQuote:
         spec = context.spec.parameters
         model = read_model(context, spec["risk_model"])
         budget, sampling = spec["budget"], spec.get("sampling", {})
+        asked = weighing.Weighing.of(sampling)
         quoted = quoting.quote_points(
             model,
             items=int(spec["item_count"]),
             pilot=int(sampling.get("pilot_items", model.items)),
             labels=int(budget["human_labels"]),
             audit=int(sampling.get("audit_items", 0)),
-            rule=judging.follow(model.worth, sampling.get("rule", "threshold"), model.reason)[0],
-            beta=float(sampling.get("beta", 10.0)),
+            spent=dataclasses.replace(asked, rule=judging.follow(model.worth, asked.rule, model.reason)[0]),
             label_micros=int(budget.get("human_label_micros", 0)),
             machine_micros=int(spec.get("machine_micros", 0)),
             double_share=float(spec.get("double_share", 0.0)),
@@ -87,8 +97,7 @@ class MakePlan:
             wave=wave,
             labels=int(spec.get("label_count", 0)),
             audit=int(sampling.get("audit_items", 0)),
-            rule=sampling.get("rule", "threshold"),
-            beta=float(sampling.get("beta", 10.0)),
+            weighing=weighing.Weighing.of(sampling),
             failed_share=float(sampling.get("failed_share", 0.25)),
             double_share=float(spec.get("double_share", 0.0)),
             key=key,
@@ -119,8 +128,9 @@ class MakePlan:
                     "tau"
                 ]
             )
-            rule, note = judging.follow(judging.evidence(model, risks, earlier), wishes.rule, model.reason)
-            wishes = dataclasses.replace(wishes, rule=rule)
+            asked = self._tuned(wishes, sampling, frame, risks, earlier)
+            rule, note = judging.follow(judging.evidence(model, risks, earlier), asked.rule, model.reason)
+            wishes = dataclasses.replace(wishes, weighing=dataclasses.replace(asked, rule=rule))
             rows = planning.wave(frame, risks.risk, known, pilot_tau, wishes)
             rows.notes += [note] if note else []
             label = names.take(pa.array(risks.final, mask=risks.final < 0))
@@ -143,8 +153,7 @@ class MakePlan:
                     "wave": wave,
                     "item_count": planned.num_rows,
                     "design": {
-                        "rule": wishes.rule,
-                        "beta": wishes.beta,
+                        **wishes.weighing.to_record(),
                         "seed": str(spec.get("seed", 0)),
                         **rows.constants,
                     },
@@ -155,6 +164,30 @@ class MakePlan:
                 shards=items.shards,
             ),
         )
+
+    def _tuned(
+        self,
+        wishes: planning.Wishes,
+        sampling: Mapping[str, Any],
+        frame: frames.Frame,
+        risks: risking.Risks,
+        earlier: Sequence[people.Wave],
+    ) -> weighing.Weighing:
+        """Chooses gamma on the pilot, where the rule has one and nobody gave it."""
+        asked = wishes.weighing
+        if asked.rule not in ("square-root", "hybrid") or "gamma" in sampling or not earlier:
+            return asked
+        pilot, size = earlier[0], wishes.items - wishes.audit
+        at = frames.indices(frame.ids, pilot.ids)
+        told = np.full(frame.size, -1, dtype=np.int64)
+        told[at[pilot.labelled]] = pilot.label[pilot.labelled]
+        rows = risks.final >= 0
+        inside = rows & (told >= 0)
+        if not inside.any() or size < 1 or size > int((rows & ~inside).sum()):
+            return asked
+        wrong = told[inside] != risks.final[inside]
+        gamma = robust.tune_gamma(risks.risk[rows], inside[rows], wrong, size)
+        return dataclasses.replace(asked, gamma=gamma)
 
     def _risks(
         self,

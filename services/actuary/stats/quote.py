@@ -15,26 +15,29 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from actuary.stats import checks, intervals, rules
+from actuary.stats import checks, intervals, robust, rules
 
-Rule = Literal["uniform", "normalised", "exponential", "threshold"]
-RULES: tuple[Rule, ...] = ("uniform", "normalised", "exponential", "threshold")
+RULES = ("uniform", "normalised", "exponential", "threshold", "square-root", "hybrid")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """How a budget would be spent after the pilot."""
 
-    rule: Rule
+    rule: str
+    """One of `RULES`."""
     audit: int = 0
     """K, labels of the uniform audit; paid before the rule gets anything."""
     beta: float = 10.0
     """β of the exponential rule."""
+    gamma: float = robust.GAMMA
+    """γ of the square-root and hybrid rules."""
+    audit_share: float = 0.3
+    """a of the hybrid rule."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,4 +155,10 @@ def _probabilities(eps: checks.Floats, f: float, plan: Plan) -> checks.Floats:
         return rules.pi_uniform(eps.size, f * eps.size).pi
     if plan.rule == "normalised":
         return rules.pi_normalised(eps, f * eps.size).pi
-    return rules.pi_exponential(eps, f * eps.size, plan.beta).pi
+    if plan.rule == "exponential":
+        return rules.pi_exponential(eps, f * eps.size, plan.beta).pi
+    if plan.rule == "square-root":
+        return robust.pi_sqrt(eps, f * eps.size, gamma=plan.gamma).pi
+    # the pilot comes in random order, which breaks ties
+    tie = (np.arange(eps.size) + 0.5) / eps.size
+    return robust.pi_hybrid(eps, f * eps.size, tie, audit=plan.audit_share, gamma=plan.gamma).pi

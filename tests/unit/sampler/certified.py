@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actuary.sampler import certificate, certifying, frames, people, planning, risking, verifying
+from actuary.sampler import certificate, certifying, frames, people, planning, risking, verifying, weighing
 from actuary.stats import prn
 from actuary.storage import artifacts, folder, schemas, tables
 
@@ -88,7 +88,7 @@ class Campaign:
 
     def _wishes(self, wave: int, labels: int, double_share: float = 0.0) -> planning.Wishes:
         return planning.Wishes(
-            wave=wave, labels=labels, audit=0, rule="threshold", beta=10.0, failed_share=0.0,
+            wave=wave, labels=labels, audit=0, weighing=weighing.Weighing(), failed_share=0.0,
             double_share=double_share, key=KEY,
         )  # fmt: skip
 

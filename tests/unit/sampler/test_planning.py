@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from actuary import errors
-from actuary.sampler import estimating, frames, people, phases, planning
+from actuary.sampler import estimating, frames, people, phases, planning, weighing
 from actuary.stats import prn, shares
 
 KEY = prn.project_key(7)
@@ -28,18 +28,20 @@ def frame(size=400, failed=(), classes=2, seed=0):
     )
 
 
-def wishes(**changes):
+RULES = ["threshold", "uniform", "normalised", "exponential", "square-root", "hybrid"]
+
+
+def wishes(rule="threshold", beta=10.0, **changes):
     base = planning.Wishes(
         wave=1,
         labels=100,
         audit=40,
-        rule="threshold",
-        beta=10.0,
+        weighing=weighing.Weighing(),
         failed_share=0.25,
         double_share=0.0,
         key=KEY,
     )
-    return dataclasses.replace(base, **changes)
+    return dataclasses.replace(base, weighing=weighing.Weighing(rule=rule, beta=beta), **changes)
 
 
 def first_wave(data, eps, known=None, **changes):
@@ -66,7 +68,7 @@ def test_a_pilot_larger_than_the_pool_is_refused():
         planning.pilot(frame(10), wishes(wave=0, labels=50))
 
 
-@pytest.mark.parametrize("rule", ["threshold", "uniform", "normalised", "exponential"])
+@pytest.mark.parametrize("rule", RULES)
 def test_a_wave_spends_exactly_its_labels_on_items_nobody_knows(rule):
     data = frame()
     pilot, rows = first_wave(data, risks(data), rule=rule)
@@ -117,7 +119,7 @@ def test_a_plan_is_written_in_the_order_of_shards_and_ids():
     assert np.isfinite(table["tau"].to_numpy()).all()
 
 
-def answered(data, rows, number, truth, keep=None):
+def answered(data, rows, number, truth, keep=None, rule="threshold"):
     at = np.concatenate(rows.at)
     label = truth[at].copy()
     if keep is not None:
@@ -130,6 +132,7 @@ def answered(data, rows, number, truth, keep=None):
         order=np.concatenate(rows.order),
         tau=rows.tau[-1],
         label=label,
+        weighing=weighing.Weighing(rule=rule, beta=4.0),
     )
 
 
@@ -140,13 +143,13 @@ def population(data, eps):
     )
 
 
-@pytest.mark.parametrize("rule", ["threshold", "uniform", "normalised", "exponential"])
+@pytest.mark.parametrize("rule", RULES)
 def test_with_every_item_labelled_the_estimate_is_the_truth(rule):
     data = frame(120)
     truth = np.where(np.random.default_rng(3).uniform(size=120) < 0.3, 1 - data.label, data.label)
     eps = risks(data)
-    pilot, rows = first_wave(data, eps, rule=rule, labels=70, audit=20)
-    waves = [answered(data, pilot, 0, truth), answered(data, rows, 1, truth)]
+    pilot, rows = first_wave(data, eps, rule=rule, beta=4.0, labels=70, audit=20)
+    waves = [answered(data, pilot, 0, truth), answered(data, rows, 1, truth, rule=rule)]
     outcome = estimating.estimate(population(data, eps), waves, KEY, 0.05, failed=NOBODY)
     assert outcome.machine.value == pytest.approx(float((truth == data.label).mean()))
     assert outcome.corrected.value == 1.0
@@ -158,7 +161,7 @@ def test_with_every_item_labelled_the_estimate_is_the_truth(rule):
         assert found.corrected.value == found.corrected.low == 1.0
 
 
-@pytest.mark.parametrize("rule", ["threshold", "uniform", "normalised", "exponential"])
+@pytest.mark.parametrize("rule", RULES)
 def test_estimates_are_unbiased_over_keys_and_whoever_stops_half_way(rule):
     """300 keys: the mean error of the estimate stays within 5 of its standard errors."""
     errors_found, share_errors = [], []
@@ -183,7 +186,7 @@ def test_estimates_are_unbiased_over_keys_and_whoever_stops_half_way(rule):
             kept[served[:stop]] = True
             return kept
 
-        waves = [answered(data, pilot, 0, truth), answered(data, rows, 1, truth, first)]
+        waves = [answered(data, pilot, 0, truth), answered(data, rows, 1, truth, first, rule)]
         outcome = estimating.estimate(population(data, eps), waves, key, 0.05, failed=NOBODY)
         errors_found.append(outcome.machine.value - float((truth == data.label).mean()))
         share_errors.append(outcome.classes[1].share.value - float((truth == 1).mean()))

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from actuary.sampler import frames, people, planning, quoting, risking
+from actuary.sampler import frames, people, quoting, risking, weighing
 from actuary.stats import prn
 from actuary.storage import artifacts, folder, schemas, tables
 
@@ -41,7 +41,7 @@ def frame(size: int = 120, classes: int = 3) -> tuple[frames.Frame, np.ndarray]:
 
 def quoted(model: risking.Model, **changes) -> dict:
     asked = {
-        "items": 400, "pilot": model.items, "labels": 200, "audit": 40, "rule": "threshold", "beta": 10.0,
+        "items": 400, "pilot": model.items, "labels": 200, "audit": 40, "spent": weighing.Weighing(),
         "label_micros": 10, "machine_micros": 0, **changes,
     }  # fmt: skip
     return quoting.quote_points(model, **asked)
@@ -123,7 +123,7 @@ def test_a_wave_that_nobody_answered_has_no_labels_and_one_without_agreement_is_
     plan = written(store, "plan", "plan", rows, design={"rule": "exponential", "beta": 7.0})
     (empty,) = people.waves(store, [plan], [written(store, "none", "resolved", [])], ["a", "b"])
     assert empty.label.tolist() == [-1] * 4
-    assert (empty.rule, empty.beta) == ("exponential", 7.0)
+    assert empty.weighing == weighing.Weighing(rule="exponential", beta=7.0)
 
     def said(item, place, label, answers, method):
         return {
@@ -145,10 +145,12 @@ def test_a_wave_that_nobody_answered_has_no_labels_and_one_without_agreement_is_
 
 def test_the_sizes_of_a_draw_follow_from_the_risks_alone():
     eps = np.random.default_rng(0).uniform(0, 1, 50)
-    for rule in ("uniform", "normalised", "exponential"):
-        score, _ = planning.sizes(eps, 10, rule, 10.0)
+    tie = np.linspace(0.01, 0.99, eps.size)
+    for rule in ("uniform", "normalised", "exponential", "square-root", "hybrid"):
+        how = weighing.Weighing(rule=rule)
+        score = weighing.scores(how.inclusion(eps, 10, tie))
         assert (score > 0).all()
-        assert score.tolist() == planning.sizes(eps.copy(), 10, rule, 10.0)[0].tolist()
+        assert score.tolist() == weighing.scores(how.inclusion(eps.copy(), 10, tie)).tolist()
 
 
 def critique(item: str, critic: str, score: float | None) -> dict:

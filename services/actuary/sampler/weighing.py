@@ -1,0 +1,73 @@
+"""How a wave's draw weighs items: a rule with its parameters, and the size measures that follow from it.
+
+They follow from the frozen risks and the record of the plan alone, so that an estimate knows those of items
+that were not drawn, and anybody can compute them again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from actuary.sampler import frames
+from actuary.stats import robust, rules
+
+SMALLEST_SCORE = 1e-12
+"""Of the largest: items of score 0 could never be drawn; the limit of a vanishing risk is drawn last."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Weighing:
+    """A rule and what it needs; parameters of other rules are ignored."""
+
+    rule: str = "threshold"
+    """`uniform`, `normalised`, `exponential`, `threshold`, `square-root` or `hybrid`."""
+    beta: float = 10.0
+    """Steepness of `exponential`."""
+    gamma: float = robust.GAMMA
+    """Part of the mean in the variance that `square-root` and `hybrid` expect, against confident mistakes."""
+    audit_share: float = 0.3
+    """Share of its labels that `hybrid` draws; the others take the most suspicious items."""
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Weighing:
+        """Reads it from a message `Sampling` in JSON form, or from the design of a plan."""
+        default = cls()
+        return cls(
+            rule=str(record.get("rule") or default.rule),
+            beta=float(record.get("beta", default.beta)),
+            gamma=float(record.get("gamma", default.gamma)),
+            audit_share=float(record.get("audit_share", default.audit_share)),
+        )
+
+    def to_record(self) -> dict[str, Any]:
+        """Returns it as JSON values, for the design of a plan."""
+        return dataclasses.asdict(self)
+
+    def inclusion(self, eps: frames.Floats, size: int, tie: frames.Floats) -> rules.Inclusion:
+        """What the rule says of drawing `size` of some items.
+
+        Args:
+            eps: risks, [M].
+            size: items to draw, in [1, M].
+            tie: random numbers that break ties of risk, [M].
+        """
+        if self.rule == "uniform":
+            return rules.pi_uniform(len(eps), size)
+        if self.rule == "normalised":
+            return rules.pi_normalised(eps, size)
+        if self.rule == "exponential":
+            return rules.pi_exponential(eps, size, self.beta)
+        if self.rule == "square-root":
+            return robust.pi_sqrt(eps, size, gamma=self.gamma)
+        if self.rule == "hybrid":
+            return robust.pi_hybrid(eps, size, tie, audit=self.audit_share, gamma=self.gamma)
+        raise ValueError(f"rule: expected one that draws, got {self.rule!r}")
+
+
+def scores(inclusion: rules.Inclusion) -> frames.Floats:
+    """Size measures that every item can be drawn with, [M]."""
+    return np.maximum(inclusion.score, np.max(inclusion.score) * SMALLEST_SCORE)
