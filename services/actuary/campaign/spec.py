@@ -16,6 +16,8 @@ from actuary import errors
 PILOT_LEAST = 20
 PILOT_SMALLEST = 100
 PILOT_LARGEST = 500
+SELF_AUDITING = ("square-root", "hybrid")
+"""Rules whose draws are made for estimates: they need no audit beside them."""
 AUDIT_SHARE = 0.4
 """Share of what the pilot leaves that goes to the uniform audit by default: estimate and corrections then
 rest on about as many labels each. A guess, between the 0.3 and 0.5 that suit hybrid designs."""
@@ -128,7 +130,8 @@ def budgeted(spec: Spec, items: int) -> Budgeted:
     if violations:
         raise errors.InvalidInputError.of(violations, reason="BUDGET_INVALID")
     left = labels - pilot
-    audit = spec.audit_items if spec.audit_items is not None else round(AUDIT_SHARE * left)
+    default_audit = 0 if spec.rule in SELF_AUDITING else round(AUDIT_SHARE * left)
+    audit = spec.audit_items if spec.audit_items is not None else default_audit
     return Budgeted(items=items, labels=labels, pilot=pilot, audit=audit)
 
 

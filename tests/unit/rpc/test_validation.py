@@ -166,8 +166,9 @@ def test_a_name_that_is_near_is_told():
 def test_a_name_that_is_far_gets_the_list():
     found = violations(campaign_pb2.Sampling(rule="zzz"))["rule"]
 
-    assert (
-        found == "expected one of uniform, normalised, exponential, threshold; got 'zzz': choose one of these"
+    assert found == (
+        "expected one of uniform, normalised, exponential, threshold, square-root, hybrid; got 'zzz': choose "
+        "one of these"
     )
 
 

@@ -53,7 +53,7 @@ budget:
   # money_micros: 50000000    # at most 50 dollars for people and machines together; no cap without it
 
 sampling:
-  rule: threshold         # uniform, normalised, exponential, threshold
+  rule: threshold         # or hybrid, square-root, uniform, normalised, exponential
   pilot_items: 60         # labels of a random sample, blind, before the bulk is spent: 20 at least
   audit_items: 60         # a random sample of the rest, for the interval; both come out of the budget
 
