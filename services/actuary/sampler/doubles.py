@@ -8,16 +8,12 @@ and independently, their disagreement bounds a person's error, and with it the l
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 
 import pyarrow.compute as pc
 
-from actuary.stats import audits, checks, intervals
+from actuary.stats import agreement, audits
 from actuary.storage import artifacts, objects, tables
-
-FEWEST_PAIRS = 100
-"""Pairs below which nothing is said about the truth (8.8)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,49 +50,36 @@ def count(store: objects.ObjectStore, plans: Sequence[str], resolved: Sequence[s
 
 
 def claim(*, pairs: int, agreed: int, alpha: float, residual: float, reviewed_share: float) -> Truth:
-    """Bounds the share of final labels that are not the truth.
-
-    Two people who err independently at rate η disagree with probability p >= 2 η (1 - η). With p+ the exact
-    upper bound of p,
-
-        η+ = (1 - √(1 - 2 p+))/2,     error <= R/(1 - η+) + η+ (reviewed share),
-
-    since people see a machine error unless they err themselves.
+    """Bounds the share of final labels that are not the truth: `stats.agreement.truth_claim`.
 
     Args:
         pairs: n, at least 0.
         agreed: of them, in [0, n].
-        alpha: α of p+, in (0, 1/2), one-sided.
-        residual: R, the certificate's bound as a share of all labels, [0, 1].
+        alpha: α of the bound on disagreement, in (0, 1/2), one-sided.
+        residual: the certificate's bound as a share of all labels, [0, 1].
         reviewed_share: share of labels that people gave or confirmed, [0, 1].
 
     Raises:
         ValueError: an argument out of range.
 
-    References:
-        algorithms.md 8.8.
-
     >>> made = claim(pairs=200, agreed=195, alpha=0.01, residual=0.05, reviewed_share=0.4)
     >>> round(made.reviewer_error, 4), round(made.error, 4)
     (0.0332, 0.065)
     >>> claim(pairs=60, agreed=60, alpha=0.01, residual=0.05, reviewed_share=0.4).reason
-    'expected at least 100 doubles on the audit for a statement about the truth, got 60'
+    'expected at least 100 doubles for a statement about the truth, got 60: plan 40 more'
     """
-    pairs = checks.count("pairs", pairs, 0, 2**62)
-    agreed = checks.count("agreed", agreed, 0, pairs)
-    checks.within("residual, reviewed_share", [residual, reviewed_share], 0.0, 1.0)
     nothing = Truth(pairs=pairs, agreed=agreed, alpha=alpha, reviewer_error=None, error=None, reason="")
-    if pairs < FEWEST_PAIRS:
-        reason = f"expected at least {FEWEST_PAIRS} doubles on the audit for a statement about the truth"
-        return dataclasses.replace(nothing, reason=f"{reason}, got {pairs}")
-    # the upper end of a two-sided interval at 1 - 2α is the one-sided bound at α
-    p = intervals.clopper_pearson(pairs - agreed, pairs, 2.0 * alpha).high
-    if p >= 0.5:
-        reason = f"{pairs - agreed} of {pairs} pairs disagree: reviewers may be wrong as often as not"
-        return dataclasses.replace(nothing, reason=reason)
-    eta = (1.0 - math.sqrt(1.0 - 2.0 * p)) / 2.0
-    error = min(1.0, residual / (1.0 - eta) + eta * reviewed_share)
-    return dataclasses.replace(nothing, reviewer_error=eta, error=error)
+    try:
+        made = agreement.truth_claim(
+            pairs=pairs,
+            disagreed=pairs - agreed,
+            residual_high=residual,
+            reviewed_share=reviewed_share,
+            alpha=2.0 * alpha,  # it splits its level in halves; the certificate has paid for the other one
+        )
+    except agreement.TooFewPairs as error:
+        return dataclasses.replace(nothing, reason=str(error).removeprefix("pairs: "))
+    return dataclasses.replace(nothing, reviewer_error=made.reviewer_error_high, error=made.error_high)
 
 
 def of_conclusions(

@@ -346,7 +346,7 @@ def test_reviewers_who_disagree_half_the_time_say_nothing_about_the_truth():
     made = doubles.claim(pairs=120, agreed=70, alpha=0.01, residual=0.1, reviewed_share=0.5)
 
     assert made.error is None
-    assert made.reason == "50 of 120 pairs disagree: reviewers may be wrong as often as not"
+    assert made.reason.startswith("50 of 120 pairs disagree, so that reviewers may err as often as not")
 
 
 def test_the_bound_of_reviewers_mistakes_is_the_root_of_the_disagreement_of_pairs():
