@@ -31,7 +31,8 @@ PARAMETERS: dict[str, Any] = {
     "seed": 0,
     "verbosity": 0,
 }
-"""Small trees and a short walk: guesses from T5, not searched for a data set."""
+"""Small trees and a short walk: a guess. Six other settings (depth 2 and 4, slower and longer, heavier
+leaves, fewer columns a tree) were within .01 of its AUROC on politeness, so that it was kept."""
 
 
 def fit(x: checks.Floats, err: checks.Booleans, monotone: Sequence[int]) -> trees.TreesModel:
