@@ -1,15 +1,21 @@
-"""gRPC of the sampler service: Jobs as resources, and what a Job must bring before it is accepted."""
+"""gRPC of the sampler service: Jobs as resources, and draws and estimates inline for other systems."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import grpc
+import numpy as np
+from google.protobuf import json_format
 
-from actuary import names
+from actuary import errors, names
 from actuary.rpc import operations
+from actuary.sampler import inline, inline_estimates, weighing
 from actuary.state import jobs as job_state
+from actuary.stats import estimates, placing
 from actuary.v1 import (
+    campaign_pb2,
     estimate_pb2,
     plan_pb2,
     quote_pb2,
@@ -166,3 +172,139 @@ class SamplerServicer(sampler_service_pb2_grpc.SamplerServiceServicer):
         cancelled = self._estimates.cancel(self._jobs, request)
         self._wake()
         return cancelled
+
+    def Allocate(  # noqa: N802
+        self, request: sampler_service_pb2.AllocateRequest, context: grpc.ServicerContext
+    ) -> sampler_service_pb2.AllocateResponse:
+        """Draws from the rows of the request."""
+        pool, wishes = _pool(request), _wishes(request)
+        return _allocated(pool, wishes, inline.allocate(pool, wishes))
+
+    def Estimate(  # noqa: N802
+        self, request: sampler_service_pb2.EstimateRequest, context: grpc.ServicerContext
+    ) -> sampler_service_pb2.EstimateResponse:
+        """Estimates from the answers of the request."""
+        outcome = inline_estimates.estimate(_answers(request))
+        return sampler_service_pb2.EstimateResponse(
+            error_count=_interval(outcome.total),
+            machine_accuracy=_interval(outcome.machine),
+            corrected_accuracy=_interval(outcome.corrected),
+            standard_error=outcome.total.se,
+            approximate=outcome.total.approximate,
+            weights=outcome.g,
+            phase_weights=outcome.design.omega,
+        )
+
+
+def _pool(request: sampler_service_pb2.AllocateRequest) -> inline.Pool:
+    return inline.Pool(
+        ids=list(request.item_ids),
+        eps=np.array(request.risks, dtype=np.float64),
+        cost=np.array(request.cost_micros, dtype=np.float64) if request.cost_micros else None,
+        strata=list(request.strata) or None,
+        earlier=list(request.earlier_item_ids),
+    )
+
+
+def _wishes(request: sampler_service_pb2.AllocateRequest) -> inline.Wishes:
+    """What is wished; fields that only a campaign obeys are refused, or they would be ignored in silence."""
+    sampling = json_format.MessageToDict(request.sampling, preserving_proto_field_name=True)
+    wrong = [
+        errors.Violation(
+            f"sampling.{field}",
+            "expected none, since only campaigns obey it: leave it out; an audit is a draw by `uniform`",
+        )
+        for field in sampling
+        if field not in {"rule", "beta", "gamma", "audit_share"}
+    ]
+    if wrong:
+        raise errors.InvalidInputError.of(wrong)
+    given = request.HasField
+    return inline.Wishes(
+        weighing=weighing.Weighing.of(sampling),
+        seed=request.seed,
+        labels=request.label_count if given("label_count") else None,
+        money=request.money_micros if given("money_micros") else None,
+        stratum_items=request.stratum_item_count if given("stratum_item_count") else inline.STRATUM_ITEMS,
+    )
+
+
+def _allocated(
+    pool: inline.Pool, wishes: inline.Wishes, found: inline.Allocation
+) -> sampler_service_pb2.AllocateResponse:
+    starts = np.cumsum([0, *(len(draw.at) for draw in found.draws)])
+    order = starts[found.draw] + found.row
+
+    def column(name: str) -> Any:
+        return np.concatenate([getattr(draw, name) for draw in found.draws])[order]
+
+    return sampler_service_pb2.AllocateResponse(
+        item_ids=[pool.ids[i] for i in column("at").tolist()],
+        draw_indexes=found.draw,
+        pi=column("pi"),
+        scores=column("s"),
+        u=column("u"),
+        ranks=column("rank"),
+        draws=[
+            sampler_service_pb2.Draw(
+                stratum=draw.stratum,
+                rule=wishes.weighing.rule,
+                constants=draw.constants,
+                key_purpose=draw.purpose,
+                phase=_phase_message(draw),
+                warning=draw.warning,
+                note=draw.note,
+            )
+            for draw in found.draws
+        ],
+    )
+
+
+def _phase_message(draw: inline.Draw) -> sampler_service_pb2.DrawPhase:
+    phase = draw.phase
+    return sampler_service_pb2.DrawPhase(
+        name=phase.name,
+        kind=phase.kind,
+        population_count=phase.population,
+        certain_count=phase.certain,
+        sampled_count=phase.sampled,
+        tau=phase.tau,
+        predicted_variance=draw.variance if np.isfinite(draw.variance) else None,
+    )
+
+
+def _answers(request: sampler_service_pb2.EstimateRequest) -> inline_estimates.Answers:
+    pi = np.array(request.pi, dtype=np.float64)
+    pi[pi == 0.0] = np.inf  # an answer that only corrects
+    index = np.array(request.phase_indexes, dtype=np.int64)
+    return inline_estimates.Answers(
+        phases=[_phase(number, phase) for number, phase in enumerate(request.phases)],
+        variances=[
+            p.predicted_variance if p.HasField("predicted_variance") else None for p in request.phases
+        ],
+        phase=index,
+        pi=pi,
+        wrong=np.array(request.wrong, dtype=np.bool_),
+        eps=np.array(request.risks, dtype=np.float64) if request.risks else np.zeros(index.size),
+        eps_sum=request.risk_sum,
+        alpha=1.0 - (request.confidence_level if request.HasField("confidence_level") else 0.95),
+    )
+
+
+def _phase(number: int, phase: sampler_service_pb2.DrawPhase) -> placing.Phase:
+    try:
+        return placing.Phase(
+            name=phase.name or str(number),
+            kind="srs" if phase.kind == "srs" else "priority",
+            population=phase.population_count,
+            certain=phase.certain_count,
+            sampled=phase.sampled_count,
+            tau=phase.tau if phase.HasField("tau") else None,
+        )
+    except ValueError as error:
+        description = str(error).partition(": ")[2]
+        raise errors.InvalidInputError.of([errors.Violation(f"phases[{number}]", description)]) from error
+
+
+def _interval(found: estimates.Estimate) -> campaign_pb2.Interval:
+    return campaign_pb2.Interval(estimate=found.value, low=found.low, high=found.high, method=found.method)

@@ -47,24 +47,27 @@ class Weighing:
         """Returns it as JSON values, for the design of a plan."""
         return dataclasses.asdict(self)
 
-    def inclusion(self, eps: frames.Floats, size: int, tie: frames.Floats) -> rules.Inclusion:
-        """What the rule says of drawing `size` of some items.
+    def inclusion(
+        self, eps: frames.Floats, budget: float, tie: frames.Floats, cost: frames.Floats | None = None
+    ) -> rules.Inclusion:
+        """What the rule says of drawing from some items.
 
         Args:
             eps: risks, [M].
-            size: items to draw, in [1, M].
+            budget: items to draw, in [1, M]; with costs money in their unit, in (0, Σc].
             tie: random numbers that break ties of risk, [M].
+            cost: c, [M], above 0; None for 1 each.
         """
         if self.rule == "uniform":
-            return rules.pi_uniform(len(eps), size)
+            return rules.pi_uniform(len(eps), budget, cost)
         if self.rule == "normalised":
-            return rules.pi_normalised(eps, size)
+            return rules.pi_normalised(eps, budget, cost)
         if self.rule == "exponential":
-            return rules.pi_exponential(eps, size, self.beta)
+            return rules.pi_exponential(eps, budget, self.beta, cost)
         if self.rule == "square-root":
-            return robust.pi_sqrt(eps, size, gamma=self.gamma)
+            return robust.pi_sqrt(eps, budget, cost, gamma=self.gamma)
         if self.rule == "hybrid":
-            return robust.pi_hybrid(eps, size, tie, audit=self.audit_share, gamma=self.gamma)
+            return robust.pi_hybrid(eps, budget, tie, cost, audit=self.audit_share, gamma=self.gamma)
         raise ValueError(f"rule: expected one that draws, got {self.rule!r}")
 
 
