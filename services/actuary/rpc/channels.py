@@ -41,7 +41,9 @@ IDEMPOTENT: Mapping[str, Sequence[str]] = {
     "actuary.v1.AnnotatorService": _jobs(("AnnotationJob", "AnnotationJobs")),
     "actuary.v1.CriticService": _jobs(("CritiqueJob", "CritiqueJobs")),
     "actuary.v1.SamplerService": (
-        *_jobs(("RiskModel", "RiskModels"), ("Quote", "Quotes"), ("Plan", "Plans"), ("Estimate", "Estimates")),
+        *_jobs(
+            ("RiskModel", "RiskModels"), ("Quote", "Quotes"), ("Plan", "Plans"), ("Estimate", "Estimates")
+        ),
         "Allocate",  # both follow from their request alone
         "Estimate",
     ),

@@ -104,6 +104,14 @@ def _wrong_answers(answers: Answers) -> Iterator[errors.Violation]:
             yield errors.Violation(
                 field, f"expected {size} values, one for each of phase_indexes, got {len(column)}"
             )
+    unknown = answers.phase >= len(answers.phases)
+    if unknown.any():
+        place = int(np.argmax(unknown))
+        yield errors.Violation(
+            f"phase_indexes[{place}]",
+            f"expected an index of {len(answers.phases)} phases, got {answers.phase[place]}",
+        )
+        return
     answered = np.bincount(answers.phase, minlength=len(answers.phases))
     items = answers.phases[0].population
     if items == 0:
