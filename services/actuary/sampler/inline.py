@@ -121,6 +121,8 @@ def allocate(pool: Pool, wishes: Wishes) -> Allocation:
         raise errors.InvalidInputError.of(wrong)
     earlier = set(pool.earlier)
     left = np.array([i for i, item_id in enumerate(pool.ids) if item_id not in earlier], dtype=np.int64)
+    if len(left) == 0:
+        _refuse("earlier_item_ids", "expected fewer than item_ids, got all of them: nothing is left to draw")
     if wishes.labels is not None and wishes.labels > len(left):
         _refuse(
             "label_count",
@@ -142,7 +144,7 @@ def allocate(pool: Pool, wishes: Wishes) -> Allocation:
         found = _draws(source, pool)
     except ValueError as error:
         budget = "money_micros" if wishes.labels is None else "label_count"
-        refused(error, {"eps": "risks", "budget": budget, "money": budget, "cost": "cost_micros"})
+        refused(error, {"eps": "risks", "score": "risks", "budget": budget, "money": budget})
     progress = np.concatenate([(np.arange(len(d.at)) + 0.5) / max(len(d.at), 1) for d in found])
     draw = np.repeat(np.arange(len(found)), [len(d.at) for d in found])
     row = np.concatenate([np.arange(len(d.at)) for d in found])

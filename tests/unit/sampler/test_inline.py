@@ -275,6 +275,18 @@ def test_answers_that_do_not_fit_are_named(changes, field, told):
         (inline.Pool(ids=["a", ""], eps=np.zeros(2)), wishes(labels=1), "item_ids[1]", "empty"),
         (pool(earlier=["item-0001", "other"]), wishes(), "earlier_item_ids[1]", "'other'"),
         (pool(), wishes(labels=None), "label_count", "got neither"),
+        (
+            inline.Pool(ids=["a"], eps=np.zeros(1), cost=np.ones(1), earlier=["a"]),
+            wishes("uniform", money=1),
+            "earlier_item_ids",
+            "nothing is left",
+        ),
+        (
+            inline.Pool(ids=["a"], eps=np.full(1, 1e-305)),
+            wishes("normalised", labels=1),
+            "risks",
+            "in between",
+        ),
         (pool(cost=np.ones(200)), wishes(labels=4, money=4), "label_count", "got both"),
         (pool(), wishes(money=4), "cost_micros", "got none"),
         (pool(cost=np.ones(200)), wishes(), "cost_micros", "leave them out"),
