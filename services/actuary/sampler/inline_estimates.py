@@ -18,6 +18,10 @@ from actuary.sampler import frames, inline
 from actuary.stats import designs, estimates, placing
 
 
+SMALLEST_PI = 1e-100
+"""Below it the variance of an answer, 1/π², would soon be no number of float64."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
     """What people said of S drawn items of one population; arrays of shape [S] in one order."""
@@ -104,6 +108,12 @@ def _wrong_answers(answers: Answers) -> Iterator[errors.Violation]:
             yield errors.Violation(
                 field, f"expected {size} values, one for each of phase_indexes, got {len(column)}"
             )
+    tiny = (answers.pi > 0.0) & (answers.pi < SMALLEST_PI)
+    if tiny.any():
+        place = int(np.argmax(tiny))
+        yield errors.Violation(
+            f"pi[{place}]", f"expected 0 or at least {SMALLEST_PI:g}, got {answers.pi[place]}: no draw has it"
+        )
     unknown = answers.phase >= len(answers.phases)
     if unknown.any():
         place = int(np.argmax(unknown))

@@ -252,6 +252,7 @@ def test_an_estimate_is_that_of_the_bare_function():
         ({"phase": np.array([0, 0, 1, 1, 1, 2])}, "phase_indexes[5]", "2 phases"),
         ({"phase": np.array([0, 1, 1, 1, 1, 1])}, "phases[1].population_count", "expected 9"),
         ({"pi": np.array([1.0, 1.0, 0.5, 0.5, 0.5, np.inf])}, "pi", "4 sampled items of phase audit"),
+        ({"pi": np.array([1.0, 1.0, 0.5, 0.5, 0.5, 1e-300])}, "pi[5]", "1e-100"),
         ({"eps_sum": 9.0}, "risk_sum", "got 9.0"),
         ({"eps": np.full(6, 1.5), "eps_sum": 9.0}, "risks", "at [0]"),
     ],
