@@ -17,7 +17,6 @@ from actuary import errors
 from actuary.sampler import frames, inline
 from actuary.stats import designs, estimates, placing
 
-
 SMALLEST_PI = 1e-100
 """Below it the variance of an answer, 1/π², would soon be no number of float64."""
 
