@@ -1,4 +1,4 @@
-"""Promises of a quote kept: budgets that are answered reach what was asked for, gains lie in their intervals."""
+"""Promises of a quote: budgets reach what they were answered for, gains lie in their intervals."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def left_by_a_threshold(wrong, eps):
 
 @pytest.mark.parametrize("critic", ["calibrated", "overconfident", "useless", "adversarial"])
 def test_a_budget_whose_lower_bound_reaches_an_accuracy_reaches_it(critic):
-    replays, wanted = 600, 0.9
+    replays, wanted = 1_200, 0.9
     wrong, eps = populations(critic, replays)
     left = left_by_a_threshold(wrong, eps)
     safe, forecast = [], []

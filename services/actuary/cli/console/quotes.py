@@ -7,6 +7,7 @@ forecast here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -15,6 +16,13 @@ from actuary.cli.console import words
 from actuary.stats import checks, quote_answers
 from actuary.stats import quote as quotes
 from actuary.v1 import campaign_pb2, quote_pb2
+
+_Time = Literal["human_seconds", "wall_seconds"]
+_TIMES: tuple[tuple[_Time, str], ...] = (
+    ("human_seconds", "people's work"),
+    ("wall_seconds", "until it is done"),
+)
+"""Fields of a point, as they are called."""
 
 
 def answers(
@@ -84,7 +92,7 @@ def _bought(quote: quote_pb2.Quote, points: Sequence[quotes.Point], labels: int)
     bounds = words.interval(point.low, point.high)
     everything = ", which is every item" if point.labels == points[-1].labels else ""
     parts = [f"{words.percent(point.accuracy)} ({bounds}), with {_priced(quote, point.labels)}{everything}"]
-    for name, said in (("human_seconds", "people's work"), ("wall_seconds", "until it is done")):
+    for name, said in _TIMES:
         if all(each.HasField(name) for each in quote.points):
             value, low, high = (
                 words.duration(_between(quote, name, end, point.labels))
@@ -99,7 +107,7 @@ def _priced(quote: quote_pb2.Quote, labels: int) -> str:
     return f"{words.counted(labels, 'label')} ({words.money(money)})"
 
 
-def _between(quote: quote_pb2.Quote, name: str, end: str, labels: int) -> float:
+def _between(quote: quote_pb2.Quote, name: _Time, end: str, labels: int) -> float:
     """A figure of time at some labels; it is linear in them."""
     at = [point.human_labels for point in quote.points]
     intervals: list[campaign_pb2.Interval] = [getattr(point, name) for point in quote.points]
