@@ -34,7 +34,7 @@ def test_a_campaign_that_asks_first_waits_after_its_quote_and_every_command_says
     for shown in ("forecast accuracy", "For 90.0 %:", "For $3.20:", "with 40 labels", "For 50 labels:"):
         assert shown in said
     assert "errors corrected a label" in said
-    refused = served.cli("quote", "ask-first", "--labels", 5, code=1)
+    refused = served.cli("quote", "ask-first", "--labels", 5, code=2)
     assert "at least the 30 that the pilot has spent, got 5" in refused.stderr
     said = served.cli("pause", "ask-first").stdout
     assert "ask-first: paused" in said
