@@ -209,6 +209,10 @@ def _quote(step: policy.Step, facts: Facts, uris: Artifacts) -> quote_pb2.Quote:
         sampling=facts.campaign.sampling,
         machine_micros=facts.machine_micros,
         double_share=facts.spec.double_share,
+        annotations=[uris.of(policy.Kind.ANNOTATE, step.wave)],
+        critiques=[uris.of(policy.Kind.CRITIQUE, step.wave)],
+        resolved=uris.resolved(step.wave),
+        worker_count=facts.campaign.execution.workers,
     )
     quote.budget.human_labels = facts.budget.labels
     quote.sampling.rule = facts.spec.rule

@@ -126,11 +126,20 @@ def serve(
 
 
 @app.command()
-def quote(campaign: CampaignId, data: Data = HERE, server: Server = "") -> None:
-    """Show what any budget would buy, as the pilot tells it."""
+def quote(
+    campaign: CampaignId,
+    accuracy: Annotated[
+        float | None, typer.Option(min=0.01, max=1.0, help="How much for this accuracy, a fraction?")
+    ] = None,
+    money: Annotated[float | None, typer.Option(min=0.0, help="What for so many dollars in all?")] = None,
+    labels: Annotated[int | None, typer.Option(min=1, help="What for so many human labels?")] = None,
+    data: Data = HERE,
+    server: Server = "",
+) -> None:
+    """Show what any budget would buy, as the pilot tells it, and answer what is asked of it."""
     from actuary.cli.commands import campaigns
 
-    campaigns.quote(campaign, data=data, server=server)
+    campaigns.quote(campaign, accuracy=accuracy, money=money, labels=labels, data=data, server=server)
 
 
 @app.command()

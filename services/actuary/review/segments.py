@@ -162,7 +162,7 @@ def write_resolved(
             version=schemas.version_of(schemas.RESOLVED),
             objects=tuple(refs),
             parents=tuple(parents),
-            parameters=parameters,
+            parameters={**parameters, "timing": timing(answers)},
             code_version=actuary.__version__,
             counts=counts,
             cost_micros=int(cost),
@@ -170,6 +170,25 @@ def write_resolved(
         ),
     )
     return uri
+
+
+def timing(answers: pa.Table) -> dict[str, float]:
+    """How long people took: sums over the answers that were timed, from which mean and spread follow.
+
+    `elapsed` are the seconds from the first of them to the last. Empty where no answer was timed, as in a
+    replay.
+    """
+    timed = answers.filter(pc.greater(answers["seconds"], 0.0))
+    if timed.num_rows == 0:
+        return {}
+    ends = pc.min_max(timed["arrived"]).as_py()
+    return {
+        "answers": timed.num_rows,
+        "seconds": pc.sum(timed["seconds"]).as_py(),
+        "squares": pc.sum(pc.multiply(timed["seconds"], timed["seconds"])).as_py(),
+        "reviewers": len(timed["reviewer"].unique()),
+        "elapsed": (ends["max"] - ends["min"]).total_seconds(),
+    }
 
 
 def task_of(position: int) -> str:

@@ -13,7 +13,7 @@ KINDS = ("risk", "quote", "plan", "estimate")
 
 _INPUTS: Mapping[str, tuple[str, ...]] = {
     "risk": ("items", "annotations", "critiques", "resolved"),
-    "quote": ("risk_model",),
+    "quote": ("risk_model", "annotations", "critiques", "resolved"),
     "plan": (
         "items",
         "annotations",

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from actuary import errors
-from actuary.sampler import planning, risking, weighing
+from actuary.sampler import effort, planning, risking, weighing
 from actuary.stats import intervals, quote
 
-POINTS = 20
-"""Budgets along the curve, besides the one that was asked for."""
+POINTS = 40
+"""Budgets along the curve, besides the one that was asked for: answers are as fine as these."""
+NEXT = 100
+"""Labels whose gain is forecast at every point."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What the pilot tells besides the risk model; what it does not tell is None or empty."""
+
+    people: effort.People | None = None
+    machines: effort.Machines | None = None
+    answers: Sequence[str] = ()
+    """The labels that people gave."""
+    unfollowed: str = ""
+    """Why the critic is not followed."""
 
 
 def quote_points(
@@ -26,8 +42,9 @@ def quote_points(
     label_micros: int,
     machine_micros: int,
     double_share: float = 0.0,
+    told: Told | None = None,
 ) -> dict[str, Any]:
-    """Forecasts the corrected labels' accuracy along a grid of budgets.
+    """Forecasts the corrected labels' accuracy along a grid of budgets, with what each takes.
 
     Args:
         model: the calibrated critic with the pilot's rows.
@@ -39,6 +56,7 @@ def quote_points(
         label_micros: price of a label.
         machine_micros: what the models will have cost, as the pilot tells it.
         double_share: share of items that two people label.
+        told: what else the pilot tells.
 
     Returns:
         The output fields of the message `Quote`, in JSON form.
@@ -46,6 +64,7 @@ def quote_points(
     Raises:
         errors.PreconditionError: nobody labelled any of the pilot.
     """
+    told = told or Told()
     n = model.items
     if n == 0:
         message = (
@@ -56,37 +75,99 @@ def quote_points(
         raise errors.PreconditionError(message, reason="NO_PILOT")
     least = max(n, pilot)
     most = least + math.ceil((max(items, n) - n) * planning.labels_an_item(double_share) - 1e-9)
-    grid = np.unique(np.append(np.linspace(least, most, POINTS).round(), min(max(labels, least), most)))
-    # labels of the pilot that told nothing are spent all the same: they count as budget, not as items
-    budgets = [min(n + planning.items_for(int(b) - least, double_share), items) for b in grid]
-    points = quote.curve(
-        model.wrong_final,
-        model.eps_final,
-        max(items, n),
-        budgets,
-        quote.Plan(**spent.to_record(), audit=min(audit, items)),
-        model.alpha,
-    )
-    found = int(model.wrong.sum())
-    bounds = intervals.clopper_pearson(found, n, model.alpha)
+    asked = min(max(labels, least), most)
+    grid = np.unique(np.append(np.linspace(least, most, POINTS).round(), asked))
+    plan = quote.Plan(**spent.to_record(), audit=min(audit, items))
+    pilot_rows, population = (model.wrong_final, model.eps_final), max(items, n)
+
+    def items_of(number: int) -> int:
+        # labels of the pilot that told nothing are spent all the same: they count as budget, not as items
+        return min(n + planning.items_for(number - least, double_share), items)
+
+    budgets = [items_of(int(each)) for each in grid]
+    points = quote.curve(*pilot_rows, population, budgets, plan, model.alpha)
+    found: list[dict[str, Any]] = []
+    for point, number in zip(points, (int(each) for each in grid), strict=True):
+        form: dict[str, Any] = {
+            "human_labels": str(number),
+            "money_micros": str(number * label_micros + machine_micros),
+            "corrected_accuracy": _interval(point.accuracy, point.low, point.high, point.method),
+        }
+        more = min(NEXT, most - number)
+        if (step := items_of(number + more) - point.labels) > 0:
+            gained = quote.gain(*pilot_rows, population, point.labels, step, plan, model.alpha)
+            form["next"] = _next(gained, more, population)
+        found.append(form | _effort(number, pilot, items, label_micros, machine_micros, told))
+    wrong = int(model.wrong.sum())
+    bounds = intervals.clopper_pearson(wrong, n, model.alpha)
+    machine = _interval(1.0 - wrong / n, 1.0 - bounds.high, 1.0 - bounds.low, "clopper-pearson")
     return {
-        "points": [
-            {
-                "human_labels": str(int(labels_spent)),
-                "money_micros": str(int(labels_spent) * label_micros + machine_micros),
-                "corrected_accuracy": {
-                    "estimate": point.accuracy,
-                    "low": point.low,
-                    "high": point.high,
-                    "method": point.method,
-                },
-            }
-            for point, labels_spent in zip(points, grid, strict=True)
-        ],
-        "machine_accuracy": {
-            "estimate": 1.0 - found / n,
-            "low": 1.0 - bounds.high,
-            "high": 1.0 - bounds.low,
-            "method": "clopper-pearson",
-        },
+        "points": found,
+        "machine_accuracy": machine,
+        "notes": _notes(machine, asked, most, label_micros, machine_micros, told),
     }
+
+
+def _next(gained: quote.Gain, labels: int, items: int) -> dict[str, Any]:
+    """A gain with what it is a label: `labels` pay fewer items where some are labelled twice."""
+    a_label = items / labels
+    return {
+        "human_labels": str(labels),
+        "accuracy": _interval(gained.accuracy, gained.low, gained.high, gained.method),
+        "corrected_per_label": _interval(
+            a_label * gained.accuracy, a_label * gained.low, a_label * gained.high, gained.method
+        ),
+    }
+
+
+def _effort(
+    labels: int, pilot: int, items: int, label_micros: int, machine_micros: int, told: Told
+) -> dict[str, Any]:
+    """Money, people's hours and wall time of a budget, each as a range, where the pilot tells them."""
+    form: dict[str, Any] = {}
+    if told.machines is not None:
+        low, high = told.machines.money(machine_micros)
+        form["money_micros_low"] = str(labels * label_micros + low)
+        form["money_micros_high"] = str(labels * label_micros + high)
+    if told.people is not None:
+        work = told.people.seconds
+        form["human_seconds"] = _interval(labels * work.value, labels * work.low, labels * work.high, "wald")
+    if told.people is not None and told.machines is not None:
+        # people wait for the machines: the plan is drawn when all is labelled
+        wall = effort.plus(
+            told.people.wall(max(0, labels - pilot)), told.machines.wall(max(0, items - pilot))
+        )
+        form["wall_seconds"] = _interval(wall.value, wall.low, wall.high, "wald")
+    return form
+
+
+def _notes(
+    machine: dict[str, Any], asked: int, most: int, label_micros: int, machine_micros: int, told: Told
+) -> list[str]:
+    """Says where the machine's labels, or the critic, do not help."""
+    notes = [told.unfollowed] if told.unfollowed else []
+    if told.answers:
+        names, counts = np.unique(np.asarray(told.answers), return_counts=True)
+        best = int(counts.argmax())
+        share = counts[best] / counts.sum()
+        if machine["low"] <= share:
+            notes.append(
+                "The machine labels have not been shown to help: on the pilot they are right for "
+                f"{_percent(machine['estimate'])} ({_percent(machine['low'])} at least), and to answer "
+                f"{str(names[best])!r} always is right for {_percent(share)}."
+            )
+    everything, budget = most * label_micros, asked * label_micros + machine_micros
+    if label_micros and everything <= budget:
+        notes.append(
+            f"The machine labels do not save money: people alone would label every item for "
+            f"${everything / 1e6:,.2f}, and this budget comes to ${budget / 1e6:,.2f}, machines included."
+        )
+    return notes
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _interval(estimate: float, low: float, high: float, method: str) -> dict[str, Any]:
+    return {"estimate": float(estimate), "low": float(low), "high": float(high), "method": method}

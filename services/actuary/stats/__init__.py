@@ -36,6 +36,7 @@ randomness and no dependency but NumPy and SciPy; chance comes in as permanent r
     agreement   doubles: κ, α, and a bound on error against the truth
     reviewers   each reviewer's rate of mistakes on gold tasks
     quote       what a budget would buy
+    quote_answers  what an accuracy costs, read off that
     training    targets and weights of the ACT loss
     quality     AQG, ABS, AUROC, calibration of a list of items
     budget_score  AQG and ABS from a reviewed sample

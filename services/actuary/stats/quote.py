@@ -53,6 +53,19 @@ class Point:
     method: intervals.Method
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Gain:
+    """What some labels more would add to a budget."""
+
+    labels: int
+    """Labels more; fewer than asked for where no more items are left."""
+    accuracy: float
+    """Forecast rise of the accuracy, as a fraction."""
+    low: float
+    high: float
+    method: intervals.Method
+
+
 def curve(
     err: npt.ArrayLike,
     eps: npt.ArrayLike,
@@ -91,6 +104,100 @@ def curve(
     >>> [round(point.accuracy, 3) for point in points]
     [0.764, 1.0, 1.0]
     """
+    wrong, risk, items = _checked(err, eps, items, plan, alpha)
+    return tuple(_point(wrong, risk, items, budget, plan, alpha) for budget in budgets)
+
+
+def gain(
+    err: npt.ArrayLike,
+    eps: npt.ArrayLike,
+    items: int,
+    budget: int,
+    more: int,
+    plan: Plan,
+    alpha: float = 0.05,
+) -> Gain:
+    """Forecasts what the next labels would add: the slope of the curve, with an interval of its own.
+
+    The two ends of a step share their pilot, so that the difference of two intervals of `curve` would be far
+    too wide. Each item of the pilot tells directly how much less of its error stays,
+
+        w_i = (1 - a) (1 - π_b(i)) - (1 - a') (1 - π_b'(i)),    gain = (N - n)/N mean d w,
+
+    with a', b' after the step. A label corrects one error at most: no gain is above (b' - b)/N. Errors
+    corrected per label are gain N/(b' - b).
+
+    Args:
+        err: d of the pilot, shape [n], in random order.
+        eps: out-of-fold ε of the pilot, shape [n], in [0, 1].
+        items: N, items with a machine label, pilot included.
+        budget: b, human labels in all, in [n, N - 1].
+        more: b' - b, at least 1; cut to what is left of N.
+        plan: how they would be spent.
+        alpha: α in (0, 1); two-sided.
+
+    Returns:
+        The rise of the accuracy, as a fraction.
+
+    Raises:
+        BudgetInfeasible: a budget below the pilot, which is spent already.
+        ValueError: nothing is left to label, or input that `curve` refuses.
+
+    References:
+        algorithms.md 8.10; intervals: Clopper and Pearson (1934), Waudby-Smith and Ramdas (2023).
+
+    >>> err, eps = [True] * 15 + [False] * 45, [0.9] * 15 + [0.1] * 45
+    >>> next_labels = gain(err, eps, 1060, 60, 100, Plan(rule="threshold"))
+    >>> round(next_labels.accuracy * 1060 / next_labels.labels, 3)  # all of them correct an error
+    1.0
+    """
+    wrong, risk, items = _checked(err, eps, items, plan, alpha)
+    more = checks.count("more", more, 1, 2**62)
+    a, f = _shares(wrong.size, items, budget, plan)
+    if budget == items:
+        raise ValueError(f"budget: expected fewer than all {items} items, got {budget}: nothing is left")
+    more = min(more, items - budget)
+    a2, f2 = _shares(wrong.size, items, budget + more, plan)
+
+    def spared(first: checks.Floats, then: checks.Floats) -> checks.Floats:
+        return (1.0 - a) * (1.0 - first) - (1.0 - a2) * (1.0 - then)
+
+    mean = float((wrong * spared(_probabilities(risk, f, plan), _probabilities(risk, f2, plan))).mean())
+    n = wrong.size
+    if plan.rule == "threshold":
+        # f n is no whole number: the bounds take in more, or fewer, ranks than the step does
+        rank = _ranks(risk)
+        outer = spared(_top(rank, math.floor(f * n)), _top(rank, math.ceil(f2 * n)))
+        start = math.ceil(f * n)
+        inner = spared(_top(rank, start), _top(rank, max(start, math.floor(f2 * n))))
+    else:
+        outer = inner = spared(_probabilities(risk, f, plan), _probabilities(risk, f2, plan))
+    upper, method = _bounded(wrong, outer, alpha)
+    lower, _ = _bounded(wrong, inner, alpha)
+    scale = (items - n) / items
+    return Gain(
+        labels=more,
+        accuracy=scale * mean,
+        low=scale * lower.low,
+        high=min(scale * upper.high, more / items),
+        method=method,
+    )
+
+
+def _bounded(
+    wrong: checks.Booleans, weight: checks.Floats, alpha: float
+) -> tuple[intervals.Interval, intervals.Method]:
+    """An interval for the mean of d w; w is never negative, since every rule is nested in its budget."""
+    largest = float(weight.max())
+    if largest <= 0.0:
+        return intervals.Interval(low=0.0, high=0.0), "exact"
+    # nested up to the last digits of a bisection
+    return intervals.bounded_mean(wrong * np.maximum(weight, 0.0), largest, alpha)
+
+
+def _checked(
+    err: npt.ArrayLike, eps: npt.ArrayLike, items: int, plan: Plan, alpha: float
+) -> tuple[checks.Booleans, checks.Floats, int]:
     wrong = checks.flags("err", err)
     risk = checks.risks("eps", eps, size=wrong.size)
     checks.share("alpha", alpha)
@@ -98,13 +205,11 @@ def curve(
         raise ValueError(f"rule: expected one of {', '.join(RULES)}, got {plan.rule!r}")
     items = checks.count("items", items, wrong.size, 2**62)
     checks.count("audit", plan.audit, 0, items)
-    return tuple(_point(wrong, risk, items, budget, plan, alpha) for budget in budgets)
+    return wrong, risk, items
 
 
-def _point(
-    wrong: checks.Booleans, eps: checks.Floats, items: int, budget: int, plan: Plan, alpha: float
-) -> Point:
-    n = wrong.size
+def _shares(n: int, items: int, budget: int, plan: Plan) -> tuple[float, float]:
+    """Returns a and f: the shares that audit and rule review."""
     if budget < n:
         raise checks.BudgetInfeasible(
             f"budget: expected at least the pilot's {n} labels, which are spent, got {budget}", min_budget=n
@@ -112,10 +217,18 @@ def _point(
     budget = checks.count("budget", budget, n, items)
     rest = items - n
     audited = min(plan.audit, budget - n)
+    if audited == rest:
+        return 1.0, 0.0
+    return audited / rest, (budget - n - audited) / (rest - audited)
+
+
+def _point(
+    wrong: checks.Booleans, eps: checks.Floats, items: int, budget: int, plan: Plan, alpha: float
+) -> Point:
+    a, f = _shares(wrong.size, items, budget, plan)
     if budget == items:
         return Point(labels=budget, accuracy=1.0, low=1.0, high=1.0, method="exact")
-    a = audited / rest
-    f = (budget - n - audited) / (rest - audited)
+    rest = items - wrong.size
     left = (1.0 - a) * (1.0 - f)
     mean, low, high, method = _unreviewed_errors(wrong, eps, f, plan, alpha)
     scale = rest / items
@@ -148,9 +261,25 @@ def _unreviewed_errors(
     return float(z.mean()), interval.low, interval.high, method
 
 
+def _ranks(eps: checks.Floats) -> checks.Integers:
+    """Ranks from the most suspicious, 0, on; ties in the order of the pilot, which is random."""
+    rank = np.empty(eps.size, dtype=np.int64)
+    rank[np.argsort(-eps, kind="stable")] = np.arange(eps.size)
+    return rank
+
+
+def _top(rank: checks.Integers, reviewed: float) -> checks.Floats:
+    """π of a threshold that takes the first ranks; the one at the cut by its fraction."""
+    return np.clip(reviewed - rank, 0.0, 1.0)
+
+
 def _probabilities(eps: checks.Floats, f: float, plan: Plan) -> checks.Floats:
     if f == 0.0:
         return np.zeros(eps.size)
+    if f == 1.0:
+        return np.ones(eps.size)
+    if plan.rule == "threshold":
+        return _top(_ranks(eps), f * eps.size)
     if plan.rule == "uniform":
         return rules.pi_uniform(eps.size, f * eps.size).pi
     if plan.rule == "normalised":

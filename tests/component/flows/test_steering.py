@@ -30,7 +30,12 @@ def test_a_campaign_that_asks_first_waits_after_its_quote_and_every_command_says
     served.until("ask-first", "WAITING_FOR_APPROVAL")
     said = served.cli("list").stdout
     assert "ask-first: waiting for approval (quote)" in said
-    assert "forecast accuracy" in served.cli("quote", "ask-first").stdout
+    said = served.cli("quote", "ask-first", "--accuracy", 0.9, "--money", 3.2, "--labels", 50).stdout
+    for shown in ("forecast accuracy", "For 90.0 %:", "For $3.20:", "with 40 labels", "For 50 labels:"):
+        assert shown in said
+    assert "errors corrected a label" in said
+    refused = served.cli("quote", "ask-first", "--labels", 5, code=2)
+    assert "at least the 30 that the pilot has spent, got 5" in refused.stderr
     said = served.cli("pause", "ask-first").stdout
     assert "ask-first: paused" in said
     assert f"go on: actuary resume ask-first --data {served.data}" in said

@@ -16,6 +16,8 @@ from actuary.v1 import campaign_pb2, quote_pb2
 
 TRAINING_SETS = ("machine", "act", "human")
 _QUIET = "bright_black"
+_ROWS = 10
+"""Rows of a quote, about."""
 
 
 def results_json(campaign: campaign_pb2.Campaign, *, seconds: float) -> dict[str, Any]:
@@ -77,12 +79,15 @@ def show_quote(
     *,
     console: rich.console.Console | None = None,
 ) -> None:
-    """Prints what any budget would buy, the campaign's own marked."""
+    """Prints what any budget would buy, the campaign's own marked; of a fine curve some points only."""
     console = console or rich.console.Console(highlight=False)
     table = _table("human labels", "money", "forecast accuracy", "interval", "")
     table.columns[0].justify = "right"
     budget = _budget(campaign)
-    for point in quote.points:
+    every = max(1, round(len(quote.points) / _ROWS))
+    for place, point in enumerate(quote.points):
+        if place % every and place < len(quote.points) - 1 and point.human_labels != budget:
+            continue
         forecast = point.corrected_accuracy
         table.add_row(
             f"{point.human_labels:,}",
@@ -101,6 +106,8 @@ def show_quote(
         bounds = words.interval(words.optional(machine, "low"), words.optional(machine, "high"))
         alone = f"Machine labels alone: {words.percent(machine.estimate)} ({bounds})."
         console.print(rich.text.Text(alone, style=_QUIET))
+    for note in quote.notes:
+        console.print(rich.text.Text(note))
     console.print(
         rich.text.Text(
             "A forecast from the pilot of the agreement with the reviewers; they have yet to answer.",
