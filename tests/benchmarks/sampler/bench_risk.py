@@ -7,18 +7,15 @@ The figures of the document stand beside each line; a standard error over the se
 
 from __future__ import annotations
 
-import csv
 import functools
 import json
-import pathlib
 
 import numpy as np
-import pyarrow as pa
+import politeness
 
-from actuary.sampler import boosting, critics, frames, risking
+from actuary.sampler import boosting, critics, risking
 from actuary.stats import checks, choice, prn, quality, risk
 
-DATA = pathlib.Path(__file__).parents[4] / "shared/data/politeness-gpt4o/politeness.csv"
 SEEDS = 20
 BEST = {
     250: {"auroc": 0.765, "abs_excess": 0.494, "error_after_flip": 0.229},
@@ -27,36 +24,6 @@ BEST = {
     2000: {"auroc": 0.799, "abs_excess": 0.539, "error_after_flip": 0.224},
 }
 """The best of each column of T5, whichever row it is in."""
-
-
-def read() -> tuple[frames.Frame, checks.Booleans, checks.Floats]:
-    """Returns the frame, which labels are wrong, and the further features."""
-    from sklearn.decomposition import TruncatedSVD
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    with DATA.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    label = np.array([int(row["Prediction_gpt-4o"] == "polite") for row in rows])
-    confidence = np.array([float(row["Confidence_gpt-4o"]) for row in rows])
-    probabilities = np.stack([1 - confidence, confidence], axis=1)
-    probabilities[label == 0] = probabilities[label == 0][:, ::-1]
-    ids = [f"item-{number:05d}" for number in range(len(rows))]
-    frame = frames.Frame(
-        ids=pa.array(ids),
-        shard=np.zeros(len(rows), dtype=np.int64),
-        u=prn.uniform(ids, prn.project_key(0)),
-        outcome=pa.array(["LABELLED"] * len(rows)),
-        label=label,
-        confidence=confidence,
-        probabilities=probabilities,
-        scores={"confidence": 1 - confidence},
-        length=np.array([float(len(row["Text"])) for row in rows]),
-    )
-    words = TfidfVectorizer(min_df=3, sublinear_tf=True).fit_transform([row["Text"] for row in rows])
-    given = np.array([[float(row[f"Feature_{k}"]) for k in range(1, 22)] for row in rows])
-    extra = np.hstack([given, TruncatedSVD(50, random_state=0).fit_transform(words)])
-    human = np.array([int(row["Prediction_human"]) for row in rows])
-    return frame, human != label, extra
 
 
 def measure(eps: checks.Floats, wrong: checks.Booleans) -> dict[str, float]:
@@ -72,10 +39,10 @@ def measure(eps: checks.Floats, wrong: checks.Booleans) -> dict[str, float]:
 
 def main() -> None:
     """Prints one JSON line a pilot size, set of candidates and figure."""
-    if not DATA.exists():
-        print(json.dumps({"benchmark": "sampler.risk_t5", "skipped": f"no data at {DATA.name}"}))
+    data = politeness.read("sampler.risk_t5")
+    if data is None:
         return
-    frame, wrong, extra = read()
+    frame, wrong, extra = data.frame, data.wrong, politeness.further(data)
     layout = critics.Layout(critics=("confidence",), classes=2)
     own = layout.matrix(frame, np.arange(frame.size))
     x = np.hstack([own, extra])

@@ -1,6 +1,6 @@
 """What target mode costs on real labels, beside the published figures; one JSON object a line.
 
-Run as `python tests/benchmarks/bench_certificates.py [runs] [data folder]`. Politeness as GPT-4o labelled it:
+Usage: bench_certificates.py [runs] [data folder]. Politeness as GPT-4o labelled it:
 in each run a pilot of 500 fits a Platt model on confidence and label, labels are flipped where it says so,
 and the rest is audited and reviewed down to the cut that is proven. Beside table T4 of the algorithms the
 target and the share are of the items outside the pilot; `sampler.target_05_politeness_share` is of all items,
@@ -17,7 +17,7 @@ import numpy as np
 
 from actuary.stats import audits, certificates, draws, risk
 
-DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
+DATA = Path(__file__).parents[4] / "shared" / "data"
 PILOT = 500
 LOOKS = {
     "one look": (0.10,),
