@@ -144,7 +144,7 @@ bench: bench-pipeline bench-sampler ## Run every benchmark that needs no cluster
 bench-pipeline: setup ## Measure import, annotation, GetCampaign and --help; JSON lines
 	@for file in tests/benchmarks/bench_*.py; do $(BIN)/python $$file; done
 
-bench-sampler: setup ## Measure selections from chunks and from Parquet shards (4 GB of memory); JSON lines
+bench-sampler: setup ## Measure the allocator: tables on real labels, other methods, streams (4 GB of memory); JSON lines
 	@for file in tests/benchmarks/sampler/bench_*.py; do OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python $$file; done
 
 bench-k8s: setup ## Measure Jobs on the cluster of KUBECONFIG, and shards in a MinIO of its own; JSON lines

@@ -42,7 +42,7 @@ RECIPES = {
 }
 """What a campaign spends its wave by, and the share of the wave that is a uniform audit."""
 
-PILOTS = (100, 150, 200, 274, 350, 400, 450)
+PILOTS = (100, 150, 200, 274, 350)
 NAMED = {"campaign's default": (274, "threshold, audit .4"), "document's": (274, "threshold")}
 """Pilot and recipe; a pilot of 274 is half of a tenth's 548 labels, as 3.1 has it."""
 
