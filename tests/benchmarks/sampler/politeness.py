@@ -1,6 +1,9 @@
 """The politeness data, and campaigns played on it by the sampler's own functions; no benchmark by itself.
 
 GPT-4o said of 5,480 requests whether they are polite, and how sure it is; people say it is wrong on 30.4 %.
+The column of its confidence is read as the probability of "polite": of 1,450 requests that it calls impolite
+955 have less than one half there, and so read, raw confidence has the accuracies of table T1.
+
 A campaign here is what the service does between reading and writing: a pilot, a risk model, risks and flips,
 a wave, and what may be estimated. People answer at once and make no mistakes.
 """
@@ -75,9 +78,9 @@ def read(benchmark: str) -> Data | None:
     with DATA.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     label = np.array([int(row["Prediction_gpt-4o"] == "polite") for row in rows])
-    confidence = np.array([float(row["Confidence_gpt-4o"]) for row in rows])
-    probabilities = np.stack([1 - confidence, confidence], axis=1)
-    probabilities[label == 0] = probabilities[label == 0][:, ::-1]
+    polite = np.array([float(row["Confidence_gpt-4o"]) for row in rows])
+    probabilities = np.stack([1 - polite, polite], axis=1)
+    confidence = probabilities[np.arange(len(rows)), label]
     ids = [f"item-{number:05d}" for number in range(len(rows))]
     frame = frames.Frame(
         ids=pa.array(ids),
