@@ -329,6 +329,17 @@ def test_a_quote_covers_what_the_campaign_then_reaches(rule, budget):
     assert hits >= enough(replays)
 
 
+def test_bands_of_flips_that_do_not_help_are_rarely_made_beside_one_that_does():
+    rng = np.random.default_rng(5)
+    eps = np.repeat([0.8, 0.55], 40)
+    made = 0
+    for _ in range(2_000):
+        before = rng.random(80) < np.repeat([0.9, 0.5], 40)
+        made += flips.proven(eps, before, ~before).above == flips.BARS[1]
+
+    assert made <= scipy.stats.binom.isf(1e-6, 2_000, 0.05)
+
+
 def test_flips_that_do_not_help_are_rarely_made():
     rng = np.random.default_rng(4)
     made = 0

@@ -180,9 +180,11 @@ def fit(frame: frames.Frame, label: frames.Longs, key: bytes, alpha: float) -> M
     if len(x) and not np.isnan(probabilities).any():
         machine = frame.label[used]
         flipped, flipped_eps = flips.flip(machine, flips.recalibrated(probabilities, machine, eps))
-        gain = flips.gain_lower_bound(wrong, flipped != label[used], alpha)
-        if gain.lower > 0:
-            wrong_final, eps_final = flipped != label[used], flipped_eps
+        gain = flips.proven(eps, wrong, flipped != label[used], alpha)
+        if gain.pays:
+            sure = eps > gain.above
+            wrong_final = np.where(sure, flipped != label[used], wrong)
+            eps_final = np.where(sure, flipped_eps, eps)
     return Model(
         layout=layout,
         folds=models,
@@ -214,9 +216,11 @@ def price(frame: frames.Frame, model: Model, key: bytes) -> Risks:
         probabilities[given] = flips.recalibrated(
             frame.probabilities[given], frame.label[given], machine_risk[given]
         )
-    pays = model.flips is not None and model.flips.lower > 0
-    if pays and given.any():
-        final[given], final_risk[given] = flips.flip(frame.label[given], probabilities[given])
+    pays = model.flips is not None and model.flips.pays
+    if model.flips is not None and pays:
+        sure = given & (np.nan_to_num(machine_risk) > model.flips.above)
+        if sure.any():
+            final[sure], final_risk[sure] = flips.flip(frame.label[sure], probabilities[sure])
     return Risks(
         machine=frame.label,
         final=final,

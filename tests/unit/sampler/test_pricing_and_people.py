@@ -59,6 +59,20 @@ def test_a_quote_is_about_the_labels_that_there_will_be_flips_included():
     assert risking.Model.from_json(model.to_json()).to_json() == model.to_json()
 
 
+def test_labels_are_flipped_above_the_bar_that_was_proven_and_the_others_keep_label_and_risk():
+    data, truth = frame()
+    model = risking.fit(data, truth, KEY, 0.05)
+    raised = dataclasses.replace(model, flips=dataclasses.replace(model.flips, above=0.7))
+    risks = risking.price(data, raised, KEY)
+
+    flipped = risks.final != risks.machine
+    assert flipped.any()
+    np.testing.assert_array_equal(flipped, risks.machine_risk > 0.7)
+    np.testing.assert_allclose(
+        risks.risk, np.where(flipped, 1 - risks.machine_risk, risks.machine_risk), atol=1e-12
+    )
+
+
 def test_the_pilot_is_taken_in_the_order_of_its_draw_whatever_order_its_file_has():
     data, truth = frame()
     model = risking.fit(data, truth, KEY, 0.05)

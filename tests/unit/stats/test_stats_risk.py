@@ -193,6 +193,33 @@ def test_the_gain_is_positive_exactly_when_the_sign_test_rejects():
             assert gain.lower <= gain.gain == pytest.approx((better - worse) / 50)
 
 
+def bands(sure: tuple[int, int], close: tuple[int, int]) -> flips.Gain:
+    """Flips at risks of .8 and of .55, so many for the better and for the worse."""
+    wrong = np.repeat([True, False, True, False, False], [*sure, *close, 40])
+    eps = np.repeat([0.8, 0.55, 0.1], [sum(sure), sum(close), 40])
+    return flips.proven(eps, wrong, wrong ^ (eps > 0.5))
+
+
+def test_flips_near_one_half_need_labels_of_their_own_and_do_not_hide_what_the_surer_ones_gain():
+    found = bands(sure=(20, 4), close=(20, 30))
+
+    together = np.repeat([True, False], [40, 34])
+    assert not flips.gain_lower_bound(together, ~together).pays
+    assert found.pays
+    assert (found.above, found.corrected, found.spoiled) == (0.6, 20, 4)
+
+
+def test_all_flips_are_made_where_both_bands_pay():
+    found = bands(sure=(20, 4), close=(20, 4))
+
+    assert found.pays
+    assert (found.above, found.corrected, found.spoiled) == (0.5, 40, 8)
+
+
+def test_no_flip_near_one_half_is_made_where_the_surer_ones_do_not_pay():
+    assert not bands(sure=(4, 4), close=(20, 0)).pays
+
+
 @pytest.mark.parametrize(
     "call",
     [
@@ -207,6 +234,9 @@ def test_the_gain_is_positive_exactly_when_the_sign_test_rejects():
         lambda: flips.gain_lower_bound([], []),
         lambda: flips.gain_lower_bound([True], [True, False]),
         lambda: flips.gain_lower_bound([True], [False], alpha=1.0),
+        lambda: flips.proven([1.5], [True], [False]),
+        lambda: flips.proven([0.5, 0.5], [True], [False]),
+        lambda: flips.proven([], [], []),
     ],
 )
 def test_flips_refuse_bad_input(call):
