@@ -256,7 +256,7 @@ def main() -> None:
     data = politeness.read("sampler.others")
     if data is None:
         return
-    seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+    seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 60
     labels = round(BUDGET * data.frame.size)
     pilot = politeness.pilot_size(labels)
     runs = {
