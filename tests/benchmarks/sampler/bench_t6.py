@@ -3,7 +3,7 @@
 Usage: bench_t6.py [runs]. After a pilot of 500 a robust square root draws 5, 10 or 20 % of the others, and
 the reviewed labels fit the risks again: on all of them, which no product may do, or fold by fold. The
 refitted model is one of the product's trees over the data set's features and 50 directions of the words. They
-learn labels by heart less than the document's, whose settings are not stated: in sample its bias is five
+learn labels by heart less than the document's, whose settings are not stated: in sample its bias is several
 times ours, and its intervals fail at once. A campaign does not refit (8.4); its row is the pilot's.
 """
 
