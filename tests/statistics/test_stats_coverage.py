@@ -25,6 +25,7 @@ from actuary.stats import (
     prn,
     quote,
     risk,
+    robust,
     rules,
 )
 
@@ -304,6 +305,10 @@ def probabilities(rule, eps, labels, u_tie):
         return rules.pi_normalised(eps, labels).pi
     if rule == "exponential":
         return rules.pi_exponential(eps, labels, 10.0).pi
+    if rule == "square-root":
+        return robust.pi_sqrt(eps, labels).pi
+    if rule == "hybrid":
+        return robust.pi_hybrid(eps, labels, u_tie).pi
     return rules.pi_threshold(eps, labels, u_tie).pi
 
 
