@@ -5,6 +5,8 @@ Those are imported when they run: `--help` stays quick and nothing heavy is load
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import enum
 import os
 import sys
@@ -355,29 +357,48 @@ def work(
 
 
 def main() -> None:
-    """Entry point: deliberate errors become one message and an exit code, without a traceback."""
+    """Entry point: runs a command, and ends the process without taking the interpreter apart.
+
+    A thread of a library that asks for the interpreter while that is being taken apart is ended inside its
+    own C++, which aborts the process: a command that has said all it had to would exit with SIGABRT.
+    """
+    code = _run()
+    with contextlib.suppress(OSError):
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def _run() -> int:
+    """Runs a command: deliberate errors become one message and an exit code, without a traceback."""
     from actuary import errors
 
     try:
         app()
+    except SystemExit as ended:
+        if isinstance(ended.code, str):
+            typer.echo(ended.code, err=True)
+        return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
     except errors.InvalidInputError as error:
         typer.echo(f"error: {error}", err=True)
-        sys.exit(2)
+        return 2
     except errors.ActuaryError as error:
         typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
+        return 1
     except ValueError as error:
         for line in _wrong_variables(error):
             typer.echo(f"error: {line}", err=True)
-        sys.exit(2)
+        return 2
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        return 1
     except OSError as error:
         typer.echo(f"error: {error.filename or 'this machine'}: {error.strerror or error}", err=True)
-        sys.exit(1)
+        return 1
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
+    return 0
 
 
 def _wrong_variables(error: ValueError) -> list[str]:

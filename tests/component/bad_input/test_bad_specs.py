@@ -37,8 +37,8 @@ REFUSED = {
     ),
     "unknown rule": (
         {"sampling.rule": "treshold"},
-        "sampling.rule: expected one of uniform, normalised, exponential, threshold; got 'treshold': "
-        "did you mean threshold?",
+        "sampling.rule: expected one of uniform, normalised, exponential, threshold, square-root, hybrid; "
+        "got 'treshold': did you mean threshold?",
     ),
     "unknown model": ({"annotator.model.kind": "tabel"}, "did you mean table?"),
     "unknown field": (
