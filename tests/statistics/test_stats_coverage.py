@@ -16,6 +16,7 @@ import scipy.stats
 
 from actuary.stats import (
     checks,
+    choice,
     designs,
     draws,
     estimates,
@@ -74,6 +75,8 @@ def test_poisson_draws_select_with_their_probabilities():
 
 # A whole small campaign
 
+PLATT = choice.Candidate(kind="platt", columns=(0, 1), fit=risk.fit_platt)
+
 
 @dataclasses.dataclass(frozen=True)
 class Campaign:
@@ -99,9 +102,10 @@ class Campaign:
 
     def eps(self, pilot):
         try:
-            return risk.crossfit(self.x, self.wrong, pilot, self.fold)
+            models = choice.fit_folds([PLATT], self.x[pilot], self.wrong[pilot], self.fold[pilot])
         except checks.CriticUnfit:
             return risk.predict(risk.constant(self.wrong[pilot], 2), self.x)
+        return risk.predict_folds(models, self.x, self.fold)
 
 
 class Book:

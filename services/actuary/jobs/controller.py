@@ -166,18 +166,17 @@ class Controller:
         after = self._spent(record, status)
         if status.state == "failed":
             return self._ended(after, "FAILED", error=_failure(status))
-        if status.state == "running" and not after.progress.get("done"):
+        # processes that have said that they are done take seconds to be seen to have ended
+        running, done = status.state == "running", int(after.progress.get("done", 0))
+        if running and not done:
             return after
         spec = self._planners[record.kind](record)
-        if status.state == "running":
-            # processes that have said that they are done take seconds to be seen to have ended
-            if after.progress["done"] < spec.indexes:
-                return after
-            if receipts.finish(self._store, spec, self._code_version, ended=False) is None:
-                return after
+        if running and done < spec.indexes:
+            return after
+        if receipts.finish(self._store, spec, self._code_version, ended=not running) is None:
+            return after
+        if running:
             self._ending[record.name] = self._clock() + _LEAVE
-        else:
-            receipts.finish(self._store, spec, self._code_version)
         return self._succeeded(after)
 
     def _launched(self, record: job_state.JobRecord) -> tuple[job_state.JobRecord, protocol.JobSpec]:

@@ -118,6 +118,10 @@ class Certificate:
         Raises:
             errors.InvalidInputError: it is no certificate, or one of another version.
         """
+        if "format" not in record:
+            raise errors.InvalidInputError(
+                f"certificate: expected format {FORMAT}, got JSON that is no certificate: it has no `format`"
+            )
         try:
             if record["format"] != FORMAT:
                 raise errors.InvalidInputError(

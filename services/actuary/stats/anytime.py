@@ -7,6 +7,8 @@ prior-posterior ratio is a martingale whatever the number of looks, and costs ab
 
 from __future__ import annotations
 
+import bisect
+
 from actuary.stats import checks, hypergeometric
 
 
@@ -48,10 +50,8 @@ def ppr_ucb(population: int, sampled: int, found: int, alpha: float = 0.05) -> i
     high = population - (sampled - found)
     # the peak, floor(k (N + 1)/n), is inside: over all M the likelihood has the mean 1/(n + 1)
     low = min(high, found * (population + 1) // sampled) if sampled else high
-    while low < high:
-        middle = (low + high + 1) // 2
-        if hypergeometric.pmf(found, population, middle, sampled) > floor:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    return low + bisect.bisect_left(
+        range(low + 1, high + 1),
+        True,
+        key=lambda errors: hypergeometric.pmf(found, population, errors, sampled) <= floor,
+    )

@@ -13,6 +13,7 @@ All are at one look at a fixed time: watching a bound until it pleases breaks it
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import math
 from typing import Literal
@@ -119,14 +120,10 @@ def hypergeom_ucb(population: int, sampled: int, found: int, alpha: float = 0.05
     sampled = checks.count("sampled", sampled, 0, population)
     found = checks.count("found", found, 0, sampled)
     alpha = checks.share("alpha", alpha)
-    low, high = found, population - (sampled - found)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if hypergeometric.cdf(found, population, middle, sampled) > alpha:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    more = range(found + 1, population - (sampled - found) + 1)
+    return found + bisect.bisect_left(
+        more, True, key=lambda errors: hypergeometric.cdf(found, population, errors, sampled) <= alpha
+    )
 
 
 def hypergeom_bounds(population: int, sampled: int, found: int, alpha: float = 0.05) -> Interval:

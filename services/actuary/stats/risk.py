@@ -4,12 +4,10 @@ Raw confidences rank badly (AUROC .59 on politeness) and calibrate worse; Platt 
 .77 of them (algorithms.md T1, T5). Here is the version for a pilot of 30 to 400 labels: logistic regression
 on logits, with a ridge prior that shrinks towards the base rate when there is little to learn from.
 
-Risks that enter an estimate must not have seen their own item's label: `fit_folds` fits one model a fold,
-on the labels outside of it, and `predict_folds` gives every item, labelled or not, its own fold's model
-(8.4).
-
-Larger pilots deserve larger models: `isotonic` and `trees` are beside this one, and `choice` takes the one
-that the labels support.
+Risks that enter an estimate must not have seen their own item's label: `choice.fit_folds` fits one model a
+fold, on the labels outside of it, and `predict_folds` gives every item, labelled or not, its own fold's model
+(8.4). Larger pilots deserve larger models: `isotonic` and `trees` are beside this one, and `choice` takes the
+one that the labels support.
 """
 
 from __future__ import annotations
@@ -258,49 +256,6 @@ def predict(model: PlattModel, x: npt.ArrayLike) -> checks.Floats:
     return np.asarray(scipy.special.expit(eta), dtype=np.float64)
 
 
-def fit_folds(
-    x: npt.ArrayLike, err: npt.ArrayLike, fold: npt.ArrayLike, folds: int = 5, ridge: float = RIDGE
-) -> tuple[PlattModel, ...]:
-    """Fits one model a fold, each on the labels outside of it.
-
-    Where those are too few or all of one kind, the fold gets the base rate outside of it (`constant`).
-
-    Args:
-        x: features of labelled items, shape [n, p], NaN where missing.
-        err: d, shape [n].
-        fold: shape [n], in [0, folds) (`prn.fold`).
-        folds: at least 2.
-        ridge: prior precision, above 0.
-
-    Returns:
-        Models, one a fold.
-
-    Raises:
-        CriticUnfit: fewer than 20 labels in all, or all right, or all wrong.
-        ValueError: as `fit_platt`, or a fold out of range.
-
-    References:
-        Chernozhukov et al. (2018), Double/debiased machine learning, definition 3.1; algorithms.md 8.4, T6.
-
-    >>> x, err = np.zeros((40, 1)), np.arange(40) % 4 == 0
-    >>> len(fit_folds(x, err, np.arange(40) % 5))
-    5
-    """
-    checks.count("folds", folds, 2, 127)
-    features = checks.floats("x", x, ndim=2, nan=True)
-    wrong = checks.flags("err", err, size=features.shape[0])
-    index = checks.indexes("fold", fold, 0, folds, size=wrong.size)
-    fit_platt(features, wrong, ridge)  # refuses when there is nothing to fit on at all
-    models = []
-    for k in range(folds):
-        outside = index != k
-        try:
-            models.append(fit_platt(features[outside], wrong[outside], ridge))
-        except checks.CriticUnfit:
-            models.append(constant(wrong[outside], features.shape[1]))
-    return tuple(models)
-
-
 def predict_folds(models: Sequence[RiskModel], x: npt.ArrayLike, fold: npt.ArrayLike) -> checks.Floats:
     """Gives every item the risk of its own fold's model, which has not seen that item's label.
 
@@ -333,36 +288,3 @@ def predict_folds(models: Sequence[RiskModel], x: npt.ArrayLike, fold: npt.Array
         rows = index == k
         eps[rows] = model.predict(features[rows])
     return eps
-
-
-def crossfit(
-    x: npt.ArrayLike, err: npt.ArrayLike, labelled: npt.ArrayLike, fold: npt.ArrayLike, folds: int = 5
-) -> checks.Floats:
-    """Fits on the labelled items, fold by fold, and prices all: `fit_folds`, then `predict_folds`.
-
-    Args:
-        x: features, shape [N, p], NaN where missing.
-        err: d, shape [N]; read only where labelled.
-        labelled: shape [N].
-        fold: shape [N], in [0, folds).
-        folds: at least 2.
-
-    Returns:
-        ε, shape [N], in [0, 1]; no item's ε depends on its own label.
-
-    Raises:
-        CriticUnfit: fewer than 20 labels in all, or all right, or all wrong.
-        ValueError: as `fit_platt`, or a fold out of range.
-
-    References:
-        algorithms.md 8.4, T6.
-
-    >>> err = np.arange(40) % 4 == 0
-    >>> crossfit(np.zeros((50, 1)), np.append(err, [False] * 10), np.arange(50) < 40, np.arange(50) % 5).size
-    50
-    """
-    features = checks.floats("x", x, ndim=2, nan=True)
-    known = checks.flags("labelled", labelled, size=features.shape[0])
-    wrong = checks.flags("err", err, size=features.shape[0])
-    index = checks.indexes("fold", fold, 0, folds, size=features.shape[0])
-    return predict_folds(fit_folds(features[known], wrong[known], index[known], folds), features, index)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -5,8 +6,9 @@ import pytest
 import scipy.optimize
 import scipy.special
 
-from actuary.stats import checks, flips, risk
+from actuary.stats import checks, choice, flips, risk
 
+PLATT = choice.Candidate(kind="platt", columns=(0, 1), fit=risk.fit_platt)
 NAN = float("nan")
 
 
@@ -94,16 +96,21 @@ def test_a_model_survives_json():
     assert risk.PlattModel.from_record(json.loads(json.dumps(model.to_record()))) == model
 
 
+def crossfit(x, err, labelled, fold):
+    models = choice.fit_folds([PLATT], x[labelled], err[labelled], fold[labelled])
+    return risk.predict_folds(models, x, fold)
+
+
 def test_no_items_risk_depends_on_its_own_label():
     x, err = data(n=80)
     fold = np.arange(80) % 5
     labelled = np.arange(80) < 60
-    eps = risk.crossfit(x, err, labelled, fold)
+    eps = crossfit(x, err, labelled, fold)
 
     for item in range(0, 60, 7):
         other = err.copy()
         other[item] = ~other[item]
-        changed = risk.crossfit(x, other, labelled, fold)
+        changed = crossfit(x, other, labelled, fold)
         assert changed[item] == eps[item]
         assert (changed[fold != fold[item]] != eps[fold != fold[item]]).any()
 
@@ -114,9 +121,7 @@ def test_labels_of_unlabelled_items_are_never_read():
     hidden = err.copy()
     hidden[60:] = ~hidden[60:]
 
-    np.testing.assert_array_equal(
-        risk.crossfit(x, err, labelled, fold), risk.crossfit(x, hidden, labelled, fold)
-    )
+    np.testing.assert_array_equal(crossfit(x, err, labelled, fold), crossfit(x, hidden, labelled, fold))
 
 
 def test_a_fold_whose_complement_has_one_class_gets_the_base_rate():
@@ -125,11 +130,10 @@ def test_a_fold_whose_complement_has_one_class_gets_the_base_rate():
     err[fold == 0] = True
     x = np.arange(40.0)[:, None]
 
-    models = risk.fit_folds(x, err, fold)
+    models = choice.fit_folds([dataclasses.replace(PLATT, columns=(0,))], x, err, fold)
 
-    assert models[0].coef == (0.0, 0.0)
-    assert risk.predict(models[0], [[7.0]])[0] == pytest.approx(0.5 / 33)
-    assert models[1].coef != (0.0, 0.0)
+    assert [model.members[0].kind for model in models] == ["constant", *["platt"] * 4]
+    assert models[0].predict([[7.0]])[0] == pytest.approx(0.5 / 33)
 
 
 @pytest.mark.parametrize("err", [[True] * 30, [False] * 30, [True, False] * 9])
@@ -149,10 +153,10 @@ X, ERR = data()
         lambda: risk.fit_platt(X, ERR, ridge=0.0),
         lambda: risk.fit_platt(np.where(X > 2, np.inf, X), ERR),
         lambda: risk.predict(risk.constant(ERR, 2), X[:, :1]),
-        lambda: risk.fit_folds(X, ERR, np.full(60, 5)),
-        lambda: risk.fit_folds(X, ERR, np.zeros(60, int), folds=1),
+        lambda: choice.fit_folds([PLATT], X, ERR, np.full(60, 5)),
+        lambda: choice.fit_folds([PLATT], X, ERR, np.zeros(60, int), folds=1),
         lambda: risk.predict_folds([risk.constant(ERR, 2)], X, np.ones(60, int)),
-        lambda: risk.crossfit(X, ERR, np.ones(59, bool), np.zeros(60, int)),
+        lambda: choice.fit_folds([PLATT], X, ERR[:-1], np.zeros(60, int)),
         lambda: risk.logit([1.5]),
         lambda: risk.logit([np.inf]),
     ],

@@ -110,7 +110,7 @@ def show_quote(
         console.print(rich.text.Text(note))
     console.print(
         rich.text.Text(
-            "A forecast from the pilot of the agreement with the reviewers; they have yet to answer.",
+            "A forecast from the pilot of the agreement with the reviewers.",
             style=_QUIET,
         )
     )
