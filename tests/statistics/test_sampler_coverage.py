@@ -15,8 +15,8 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from actuary.sampler import estimating, frames, judging, people, phases, planning, risking, weighing
-from actuary.stats import prn
+from actuary.sampler import estimating, frames, judging, people, phases, planning, risking
+from actuary.stats import prn, weighing
 
 ITEMS, PILOT, LABELS, AUDIT, CLASSES = 400, 50, 110, 40, 3
 LEVEL = 0.95

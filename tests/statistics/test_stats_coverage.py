@@ -28,6 +28,7 @@ from actuary.stats import (
     risk,
     robust,
     rules,
+    weighing,
 )
 
 Z = 4.9
@@ -316,7 +317,7 @@ def probabilities(rule, eps, labels, u_tie):
     return rules.pi_threshold(eps, labels, u_tie).pi
 
 
-@pytest.mark.parametrize("rule", quote.RULES)
+@pytest.mark.parametrize("rule", weighing.RULES)
 @pytest.mark.parametrize("budget", [120, 255, 600])
 def test_a_quote_covers_what_the_campaign_then_reaches(rule, budget):
     rng = np.random.default_rng(budget)

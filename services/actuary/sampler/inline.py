@@ -17,8 +17,8 @@ from typing import NoReturn
 import numpy as np
 
 from actuary import errors
-from actuary.sampler import frames, planning, weighing
-from actuary.stats import budgets, draws, placing, prn, rules
+from actuary.sampler import frames, planning
+from actuary.stats import budgets, draws, placing, prn, rules, weighing
 
 STRATUM_ITEMS = 2
 """Fewest items of a stratum unless another number is wished: the fewest that show a variance."""

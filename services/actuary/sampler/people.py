@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actuary.sampler import frames, weighing
+from actuary.sampler import frames
+from actuary.stats import weighing
 from actuary.storage import artifacts, objects, tables
 
 UNRESOLVED = -2

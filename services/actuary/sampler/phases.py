@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pyarrow as pa
 
-from actuary.sampler import frames, people, planning, weighing
-from actuary.stats import designs, domains, estimates, placing, rules, shares
+from actuary.sampler import frames, people, planning
+from actuary.stats import designs, domains, estimates, placing, rules, shares, weighing
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from actuary import errors
-from actuary.sampler import frames, weighing
-from actuary.stats import draws, prn, rules
+from actuary.sampler import frames
+from actuary.stats import draws, prn, rules, weighing
 
 STRATA = ("failed", "pilot", "audit", "drawn", "certain")
 """In the order in which they are served."""

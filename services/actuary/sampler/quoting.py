@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from actuary import errors
-from actuary.sampler import effort, planning, risking, weighing
-from actuary.stats import intervals, quote
+from actuary.sampler import effort, planning, risking
+from actuary.stats import intervals, quote, weighing
 
 POINTS = 40
 """Budgets along the curve, besides the one that was asked for: answers are as fine as these."""

@@ -11,9 +11,9 @@ from google.protobuf import json_format
 
 from actuary import errors, names
 from actuary.rpc import operations
-from actuary.sampler import inline, inline_estimates, weighing
+from actuary.sampler import inline, inline_estimates
 from actuary.state import jobs as job_state
-from actuary.stats import estimates, placing
+from actuary.stats import estimates, placing, weighing
 from actuary.v1 import (
     campaign_pb2,
     estimate_pb2,

@@ -17,19 +17,8 @@ import pyarrow as pa
 
 from actuary import errors
 from actuary.jobs import worker
-from actuary.sampler import (
-    effort,
-    estimating,
-    frames,
-    judging,
-    people,
-    phases,
-    planning,
-    quoting,
-    risking,
-    weighing,
-)
-from actuary.stats import budget_score, estimates, intervals, prn, robust
+from actuary.sampler import effort, estimating, frames, judging, people, phases, planning, quoting, risking
+from actuary.stats import budget_score, estimates, intervals, prn, robust, weighing
 from actuary.storage import artifacts, schemas, tables
 
 

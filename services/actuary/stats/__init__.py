@@ -15,6 +15,7 @@ randomness and no dependency but NumPy and SciPy; chance comes in as permanent r
     flips       changing labels where that provably pays
     rules       inclusion probabilities for a budget: those of the ACT paper
     robust      those that serve estimates too: square root, hybrid, Lagrange
+    weighing    any of these rules by its name and parameters, and the size measures of its draw
     budgets     what an aim costs, and how strata share a budget
     draws       from probabilities to a sample
     placing     what a phase's sample stands for, wherever people stopped

@@ -19,25 +19,15 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from actuary.stats import checks, intervals, robust, rules
-
-RULES = ("uniform", "normalised", "exponential", "threshold", "square-root", "hybrid")
+from actuary.stats import checks, intervals, weighing
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(weighing.Weighing):
     """How a budget would be spent after the pilot."""
 
-    rule: str
-    """One of `RULES`."""
     audit: int = 0
     """K, labels of the uniform audit; paid before the rule gets anything."""
-    beta: float = 10.0
-    """β of the exponential rule."""
-    gamma: float = robust.GAMMA
-    """γ of the square-root and hybrid rules."""
-    audit_share: float = 0.3
-    """a of the hybrid rule."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,8 +191,8 @@ def _checked(
     wrong = checks.flags("err", err)
     risk = checks.risks("eps", eps, size=wrong.size)
     checks.share("alpha", alpha)
-    if plan.rule not in RULES:
-        raise ValueError(f"rule: expected one of {', '.join(RULES)}, got {plan.rule!r}")
+    if plan.rule not in weighing.RULES:
+        raise ValueError(f"rule: expected one of {', '.join(weighing.RULES)}, got {plan.rule!r}")
     items = checks.count("items", items, wrong.size, 2**62)
     checks.count("audit", plan.audit, 0, items)
     return wrong, risk, items
@@ -280,14 +270,6 @@ def _probabilities(eps: checks.Floats, f: float, plan: Plan) -> checks.Floats:
         return np.ones(eps.size)
     if plan.rule == "threshold":
         return _top(_ranks(eps), f * eps.size)
-    if plan.rule == "uniform":
-        return rules.pi_uniform(eps.size, f * eps.size).pi
-    if plan.rule == "normalised":
-        return rules.pi_normalised(eps, f * eps.size).pi
-    if plan.rule == "exponential":
-        return rules.pi_exponential(eps, f * eps.size, plan.beta).pi
-    if plan.rule == "square-root":
-        return robust.pi_sqrt(eps, f * eps.size, gamma=plan.gamma).pi
     # the pilot comes in random order, which breaks ties
     tie = (np.arange(eps.size) + 0.5) / eps.size
-    return robust.pi_hybrid(eps, f * eps.size, tie, audit=plan.audit_share, gamma=plan.gamma).pi
+    return plan.inclusion(eps, f * eps.size, tie).pi

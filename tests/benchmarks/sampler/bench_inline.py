@@ -18,8 +18,9 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 from actuary.rpc import channels, server
-from actuary.sampler import inline, service, weighing
+from actuary.sampler import inline, service
 from actuary.state import database, jobs
+from actuary.stats import weighing
 from actuary.v1 import campaign_pb2, sampler_service_pb2, sampler_service_pb2_grpc
 
 ROWS = 100_000

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import politeness
 
-from actuary.sampler import boosting, phases, weighing
+from actuary.sampler import boosting, phases
 from actuary.stats import (
     audits,
     certificates,
@@ -38,6 +38,7 @@ from actuary.stats import (
     robust,
     rules,
     shares,
+    weighing,
 )
 
 ROOT = pathlib.Path(__file__).parents[3]

@@ -14,8 +14,8 @@ import sys
 import numpy as np
 import politeness
 
-from actuary.sampler import estimating, judging, weighing
-from actuary.stats import draws, rules
+from actuary.sampler import estimating, judging
+from actuary.stats import draws, rules, weighing
 
 SHARES = (0.025, 0.05, 0.10, 0.20, 0.30)
 DOCUMENT = {

@@ -16,8 +16,8 @@ import politeness
 import scipy.optimize
 import scipy.special
 
-from actuary.sampler import frames, phases, weighing
-from actuary.stats import checks, draws, placing, robust, rules, training
+from actuary.sampler import frames, phases
+from actuary.stats import checks, draws, placing, robust, rules, training, weighing
 
 SHARES = (0.05, 0.10, 0.20, 0.30)
 L2 = 4.0

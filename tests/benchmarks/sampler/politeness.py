@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from actuary.sampler import frames, people, phases, planning, risking, weighing
-from actuary.stats import prn
+from actuary.sampler import frames, people, phases, planning, risking
+from actuary.stats import prn, weighing
 
 DATA = pathlib.Path(__file__).parents[4] / "shared/data/politeness-gpt4o/politeness.csv"
 

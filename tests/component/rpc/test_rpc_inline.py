@@ -10,8 +10,8 @@ import pytest
 
 from actuary import errors
 from actuary.rpc import channels, server, settings
-from actuary.sampler import inline, inline_estimates, service, weighing
-from actuary.stats import placing
+from actuary.sampler import inline, inline_estimates, service
+from actuary.stats import placing, weighing
 from actuary.v1 import campaign_pb2, sampler_service_pb2, sampler_service_pb2_grpc
 
 SIZE = 500

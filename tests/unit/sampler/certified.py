@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actuary.sampler import certificate, certifying, frames, people, planning, risking, verifying, weighing
-from actuary.stats import prn
+from actuary.sampler import certificate, certifying, frames, people, planning, risking, verifying
+from actuary.stats import prn, weighing
 from actuary.storage import artifacts, folder, schemas, tables
 
 CLASSES = ("no", "yes")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from actuary.sampler import critics, effort, quoting, risking, weighing
-from actuary.stats import choice
+from actuary.sampler import critics, effort, quoting, risking
+from actuary.stats import choice, weighing
 
 TIMING = {"answers": 4, "seconds": 20.0, "squares": 108.0, "reviewers": 2, "elapsed": 60.0}
 """Of 3, 5, 5, and 7 seconds."""

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import strategies
 
 from actuary import errors
-from actuary.sampler import inline, inline_estimates, weighing
-from actuary.stats import draws, estimates, placing, prn, robust, rules
+from actuary.sampler import inline, inline_estimates
+from actuary.stats import draws, estimates, placing, prn, robust, rules, weighing
 
 RULES = ("uniform", "normalised", "exponential", "threshold", "square-root", "hybrid")
 

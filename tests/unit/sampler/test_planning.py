@@ -5,8 +5,8 @@ import pyarrow as pa
 import pytest
 
 from actuary import errors
-from actuary.sampler import estimating, frames, people, phases, planning, weighing
-from actuary.stats import prn, shares
+from actuary.sampler import estimating, frames, people, phases, planning
+from actuary.stats import prn, shares, weighing
 
 KEY = prn.project_key(7)
 NOBODY = np.zeros(0, dtype=np.int64)

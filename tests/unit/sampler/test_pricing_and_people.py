@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from actuary.sampler import frames, people, quoting, risking, weighing
-from actuary.stats import prn
+from actuary.sampler import frames, people, quoting, risking
+from actuary.stats import prn, weighing
 from actuary.storage import artifacts, folder, schemas, tables
 
 KEY = prn.project_key(3)

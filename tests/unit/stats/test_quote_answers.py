@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from actuary.stats import checks, intervals, quote, quote_answers
+from actuary.stats import checks, intervals, quote, quote_answers, weighing
 
 ERR = np.array([1, 0, 1, 0, 0] * 12, dtype=bool)
 EPS = np.where(ERR, 0.6, 0.2) + np.linspace(0, 0.1, 60)
@@ -88,7 +88,7 @@ def test_answers_refuse_bad_input(call):
         call()
 
 
-@pytest.mark.parametrize("rule", quote.RULES)
+@pytest.mark.parametrize("rule", weighing.RULES)
 @pytest.mark.parametrize("audit", [0, 150])
 @pytest.mark.parametrize("budget", [60, 160, 400, 990])
 def test_a_gain_is_the_difference_of_two_points_of_the_curve(rule, audit, budget):

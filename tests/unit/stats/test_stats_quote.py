@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from actuary.stats import checks, intervals, quote
+from actuary.stats import checks, intervals, quote, weighing
 
 ERR = np.array([1, 0, 1, 0, 0] * 12, dtype=bool)
 EPS = np.where(ERR, 0.6, 0.2) + np.linspace(0, 0.1, 60)
 
 
-@pytest.mark.parametrize("rule", quote.RULES)
+@pytest.mark.parametrize("rule", weighing.RULES)
 @pytest.mark.parametrize("audit", [0, 100])
 def test_a_curve_rises_with_the_budget_from_the_machine_to_certainty(rule, audit):
     budgets = [60, 90, 160, 300, 600, 1000, 1060]

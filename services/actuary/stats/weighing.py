@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from actuary.sampler import frames
-from actuary.stats import robust, rules
+from actuary.stats import checks, robust, rules
+
+RULES = ("uniform", "normalised", "exponential", "threshold", "square-root", "hybrid")
 
 SMALLEST_SCORE = 1e-12
 """Of the largest: items of score 0 could never be drawn; the limit of a vanishing risk is drawn last."""
@@ -24,7 +25,7 @@ class Weighing:
     """A rule and what it needs; parameters of other rules are ignored."""
 
     rule: str = "threshold"
-    """`uniform`, `normalised`, `exponential`, `threshold`, `square-root` or `hybrid`."""
+    """One of `RULES`."""
     beta: float = 10.0
     """Steepness of `exponential`."""
     gamma: float = robust.GAMMA
@@ -48,7 +49,7 @@ class Weighing:
         return dataclasses.asdict(self)
 
     def inclusion(
-        self, eps: frames.Floats, budget: float, tie: frames.Floats, cost: frames.Floats | None = None
+        self, eps: checks.Floats, budget: float, tie: checks.Floats, cost: checks.Floats | None = None
     ) -> rules.Inclusion:
         """What the rule says of drawing from some items.
 
@@ -57,6 +58,16 @@ class Weighing:
             budget: items to draw, in [1, M]; with costs money in their unit, in (0, Σc].
             tie: random numbers that break ties of risk, [M].
             cost: c, [M], above 0; None for 1 each.
+
+        Returns:
+            Probabilities, size measures, and the items to take for certain, if any.
+
+        Raises:
+            ValueError: as the rule, or for `threshold`, which draws nothing (`rules.pi_threshold`).
+
+        >>> by_risk = Weighing(rule="normalised")
+        >>> by_risk.inclusion(np.array([0.6, 0.3]), 1, np.array([0.1, 0.2])).pi.round(3).tolist()
+        [0.667, 0.333]
         """
         if self.rule == "uniform":
             return rules.pi_uniform(len(eps), budget, cost)
@@ -71,6 +82,10 @@ class Weighing:
         raise ValueError(f"rule: expected one that draws, got {self.rule!r}")
 
 
-def scores(inclusion: rules.Inclusion) -> frames.Floats:
-    """Size measures that every item can be drawn with, [M]."""
+def scores(inclusion: rules.Inclusion) -> checks.Floats:
+    """Size measures that every item can be drawn with, [M].
+
+    >>> scores(rules.pi_normalised([0.5, 0.0], 1)).tolist()
+    [1.0, 1e-12]
+    """
     return np.maximum(inclusion.score, np.max(inclusion.score) * SMALLEST_SCORE)
