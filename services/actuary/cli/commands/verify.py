@@ -39,7 +39,7 @@ def verify(path: Path, data: str) -> None:
     if reasons:
         for line in reasons:
             typer.echo(line, err=True)
-        typer.echo(f"{path} does not hold: {len(reasons)} differences", err=True)
+        typer.echo(f"{path} does not hold: {len(reasons)} difference{'s' * (len(reasons) > 1)}", err=True)
         raise typer.Exit(1)
     typer.echo(f"{path} holds. {document['statement']}")
 
