@@ -22,7 +22,18 @@ from prometheus_client import Counter, Gauge, Histogram
 Key = tuple[str, tuple[str, ...]]
 """Name of a figure and the values of its labels, in their order."""
 
-JOBS = ("import", "annotate", "critique", "risk", "quote", "plan", "estimate", "train", "report")
+JOBS = (
+    "import",
+    "annotate",
+    "critique",
+    "risk",
+    "quote",
+    "plan",
+    "estimate",
+    "certificate",
+    "train",
+    "report",
+)
 """Kinds of Jobs; the label `stage` of what Jobs do."""
 
 STAGES = (
@@ -34,6 +45,7 @@ STAGES = (
     "plan",
     "review",
     "estimate",
+    "certify",
     "train",
     "report",
 )

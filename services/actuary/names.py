@@ -24,6 +24,7 @@ RISK_MODELS = "riskModels"
 QUOTES = "quotes"
 PLANS = "plans"
 ESTIMATES = "estimates"
+CERTIFICATES = "certificates"
 BATCHES = "reviewBatches"
 TRAININGS = "trainingJobs"
 REPORTS = "reportJobs"
@@ -35,6 +36,7 @@ COLLECTIONS = (
     QUOTES,
     PLANS,
     ESTIMATES,
+    CERTIFICATES,
     BATCHES,
     TRAININGS,
     REPORTS,

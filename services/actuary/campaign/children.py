@@ -81,6 +81,7 @@ class Children:
             kind.RISK: _api(sampler, sampler_service_pb2, "RiskModel", "risk_model"),
             kind.QUOTE: _api(sampler, sampler_service_pb2, "Quote", "quote"),
             kind.ESTIMATE: _api(sampler, sampler_service_pb2, "Estimate", "estimate"),
+            kind.CERTIFY: _api(sampler, sampler_service_pb2, "Certificate", "certificate"),
             kind.REVIEW: _api(review, review_service_pb2, "ReviewBatch", "review_batch"),
             kind.TRAIN: _api(trainer, trainer_service_pb2, "TrainingJob", "training_job"),
         }

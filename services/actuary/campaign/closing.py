@@ -69,6 +69,7 @@ class Inputs:
     risk_model: artifacts.Manifest
     quote: artifacts.Manifest
     training: artifacts.Manifest | None
+    certificate: artifacts.Manifest | None = None
 
     def all(self) -> list[artifacts.Manifest]:
         """Everything that the report rests on."""
@@ -82,7 +83,7 @@ class Inputs:
             self.risks,
             self.weights,
         ]
-        return [*found, *([self.training] if self.training else [])]
+        return [*found, *(each for each in (self.certificate, self.training) if each is not None)]
 
 
 def close(context: worker.WorkContext) -> None:
@@ -131,6 +132,7 @@ def _inputs(store: objects.ObjectStore, uris: requests.Artifacts, wave: int) -> 
         risk_model=read(uris.of(kind.RISK, 0)),
         quote=read(uris.of(kind.QUOTE, 0)),
         training=optional(uris.of(kind.TRAIN, wave)),
+        certificate=optional(uris.of(kind.CERTIFY, wave)),
     )
 
 
@@ -291,7 +293,8 @@ def _true_curve(
     used = [plan.parameters.get("design", {}).get("rule", "threshold") for plan in inputs.plans[1:]]
     asked = campaign.get("sampling", {}).get("rule") or "threshold"
     threshold = all(rule == "threshold" for rule in (asked, *used))
-    if not tally.corrected_known or not threshold or campaign.get("review", {}).get("double_share"):
+    otherwise = campaign.get("review", {}).get("double_share") or campaign.get("guarantee")
+    if not tally.corrected_known or not threshold or otherwise:
         return []
     wrong = np.concatenate(tally.wrong)[np.argsort(-np.concatenate(tally.risk), kind="stable")]
     size = len(wrong)
@@ -324,6 +327,8 @@ def _results(tally: Tally, inputs: Inputs, parameters: Mapping[str, Any], wave: 
         "corrected_accuracy": corrected,
         "wave": wave,
     }
+    if inputs.certificate is not None:
+        results["certificate"] = inputs.certificate.parameters["results"]["proof"]
     if inputs.training is not None:
         results["test_accuracies"] = inputs.training.parameters["results"].get("test_accuracies", {})
     return results

@@ -154,7 +154,7 @@ class Controller:
     def _look(self, record: campaign_state.CampaignRecord, spec: specs.Spec) -> dict[str, dict[str, Any]]:
         """Looks at every Job that was started and has not ended."""
         known: dict[str, dict[str, Any]] = dict(record.results.get("children", {}))
-        for step in policy.steps(spec, _waves(record)):
+        for step in policy.steps(spec, _waves(record, known)):
             before = known.get(step.key)
             if before is None or before["state"] in _FINAL:
                 continue
@@ -246,10 +246,13 @@ class Controller:
         key = _reservation(record, step)
         price = spec.human_label_micros
         if step.kind in (policy.Kind.PLAN, policy.Kind.REVIEW):
-            labels = _labels_of_wave(record, budget, step.wave)
+            labels = _labels_of_wave(record, spec, budget, step.wave)
             review = f"review-w{step.wave}"
             if review in earlier:
                 return int(earlier[review].get("human_labels") or 0), None
+            unspent = balance["human_labels"].free
+            if spec.guarantee and step.wave > 0 and unspent is not None:
+                labels = min(labels, unspent)  # what the waves before have left: each asks for what it needs
             if free is not None and price > 0:
                 # people are paid from the same money as machines; what cannot be paid is not planned
                 labels = min(labels, free // price)
@@ -268,8 +271,8 @@ class Controller:
             cap = UNCAPPED_MICROS
         else:
             reviewed = {e for e in earlier if e.startswith("review-")}
-            waves = [wave for wave in range(_waves(record) + 1) if f"review-w{wave}" not in reviewed]
-            people = price * sum(_labels_of_wave(record, budget, wave) for wave in waves)
+            waves = [wave for wave in range(_waves(record, known) + 1) if f"review-w{wave}" not in reviewed]
+            people = price * sum(_labels_of_wave(record, spec, budget, wave) for wave in waves)
             cap = max(0, free - people)
         self._purse.reserve(record.name, key, {"money_micros": cap})
         # a retry goes on from what the tries before have finished and paid for
@@ -289,7 +292,7 @@ class Controller:
         has ended `for_good`. Of a Job that was tried before, only what is new is booked: it went on from what
         was there.
         """
-        for step in policy.steps(spec, _waves(record)):
+        for step in policy.steps(spec, _waves(record, known)):
             child = known.get(step.key)
             if child is None or child["state"] not in _FINAL or child.get("settled"):
                 continue
@@ -339,12 +342,16 @@ def _view(
             )
             for key, child in known.items()
         },
-        waves=_waves(record),
+        waves=_waves(record, known),
         approved=bool(control.get("approved")),
         paused=bool(control.get("paused")),
         cancelled=bool(control.get("cancelled")),
         failures_accepted=bool(control.get("failures_accepted")),
         human_labels=None if budget is None else budget.labels,
+        exhausted=any(
+            child.get("resource", {}).get("proof", {}).get("verdict") == "budget-exhausted"
+            for child in known.values()
+        ),
     )
 
 
@@ -362,17 +369,29 @@ def _machine_micros(budget: specs.Budgeted, known: Mapping[str, Mapping[str, Any
     return round(spent / max(1, budget.pilot) * budget.items)
 
 
-def _waves(record: campaign_state.CampaignRecord) -> int:
-    return 1 + len([top_up for top_up in record.control.get("top_ups", []) if top_up["human_labels"] > 0])
+def _waves(record: campaign_state.CampaignRecord, known: Mapping[str, Mapping[str, Any]]) -> int:
+    another = {
+        int(key.removeprefix("plan-w")): bool(child.get("resource", {}).get("another"))
+        for key, child in known.items()
+        if key.startswith("plan-w") and child["state"] == policy.SUCCEEDED
+    }
+    return policy.waves(len(_top_ups(record)), another)
 
 
-def _labels_of_wave(record: campaign_state.CampaignRecord, budget: specs.Budgeted, wave: int) -> int:
+def _top_ups(record: campaign_state.CampaignRecord) -> list[int]:
+    """Labels of each top-up that brought some."""
+    amounts = [int(top_up["human_labels"]) for top_up in record.control.get("top_ups", [])]
+    return [labels for labels in amounts if labels > 0]
+
+
+def _labels_of_wave(
+    record: campaign_state.CampaignRecord, spec: specs.Spec, budget: specs.Budgeted, wave: int
+) -> int:
     if wave == 0:
         return budget.pilot
-    if wave == 1:
+    if wave == 1 or spec.guarantee:
         return budget.labels - budget.pilot
-    top_ups = [top_up for top_up in record.control.get("top_ups", []) if top_up["human_labels"] > 0]
-    return int(top_ups[wave - 2]["human_labels"])
+    return _top_ups(record)[wave - 2]
 
 
 def _attempt(record: campaign_state.CampaignRecord, step: policy.Step) -> int:
@@ -402,7 +421,7 @@ def _outcome(
     """The figures of the last wave whose report is written."""
     done = [
         known[step.key]["resource"]
-        for step in policy.steps(spec, _waves(record))
+        for step in policy.steps(spec, _waves(record, known))
         if step.kind == policy.Kind.REPORT
         and known.get(step.key, {}).get("state") == "SUCCEEDED"
         and "resource" in known[step.key]

@@ -95,6 +95,9 @@ def _whole(outcome: Mapping[str, Any], store_uri: str) -> dict[str, Any]:
     for key in ("report", "export"):
         if whole.get(key):
             whole[key] = f"{store_uri.rstrip('/')}/{whole[key]}"
+    if "certificate" in whole:
+        proof = whole["certificate"]
+        whole["certificate"] = {**proof, "document": f"{store_uri.rstrip('/')}/{proof['document']}"}
     return whole
 
 

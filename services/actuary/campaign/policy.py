@@ -45,6 +45,7 @@ class Kind(enum.StrEnum):
     RISK = "risk"
     QUOTE = "quote"
     ESTIMATE = "estimate"
+    CERTIFY = "certificate"
     TRAIN = "train"
     REPORT = "report"
 
@@ -85,7 +86,7 @@ class View:
     spec: specs.Spec
     children: Mapping[str, Child]
     waves: int
-    """Waves after the pilot: 1, and one more for each top-up."""
+    """Waves after the pilot, as far as they are known: `waves`."""
     approved: bool = False
     paused: bool = False
     cancelled: bool = False
@@ -93,6 +94,8 @@ class View:
     """Whether somebody resumed the campaign after it paused over items without a machine label."""
     human_labels: int | None = None
     """The budget in labels, once the items are counted."""
+    exhausted: bool = False
+    """Whether the labels did not suffice for what was to be proven."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,11 +110,28 @@ class Decision:
     error: Mapping[str, Any] | None = None
 
 
+def waves(top_ups: int, another: Mapping[int, bool]) -> int:
+    """Returns the number of waves after the pilot, as far as they are known.
+
+    One, and one more for each top-up. The waves of a guarantee follow from one another: each plan says, once
+    it is drawn, whether another one follows the answers to it.
+
+    Args:
+        top_ups: that brought labels.
+        another: by wave, what the plans that are drawn say.
+
+    >>> waves(0, {}), waves(2, {}), waves(0, {1: True}), waves(0, {1: True, 2: False})
+    (1, 3, 2, 2)
+    """
+    return 1 + top_ups + sum(another.values())
+
+
 def steps(spec: specs.Spec, waves: int) -> tuple[Step, ...]:
     """Lists the campaign's steps in the order of section 7 of the design.
 
     The pilot comes first, so that a price can be quoted before the bulk of the money is spent; people label
-    it while it is annotated.
+    it while it is annotated. With a guarantee nothing is estimated before its last wave: until then the
+    waves are one audit, and its answers decide what comes next.
     """
     graph = [
         Step("import", Kind.IMPORT, 0, "import"),
@@ -129,9 +149,16 @@ def steps(spec: specs.Spec, waves: int) -> tuple[Step, ...]:
         graph += [
             Step(f"plan-w{wave}", Kind.PLAN, wave, "plan", (before,)),
             Step(f"review-w{wave}", Kind.REVIEW, wave, "review", (f"plan-w{wave}",)),
-            Step(f"estimate-w{wave}", Kind.ESTIMATE, wave, "estimate", (f"review-w{wave}",)),
         ]
+        last = f"review-w{wave}"
+        if spec.guarantee and wave < waves:
+            before = last
+            continue
+        graph.append(Step(f"estimate-w{wave}", Kind.ESTIMATE, wave, "estimate", (last,)))
         last = f"estimate-w{wave}"
+        if spec.guarantee:
+            graph.append(Step(f"certificate-w{wave}", Kind.CERTIFY, wave, "certify", (last,)))
+            last = f"certificate-w{wave}"
         if spec.training_model != "none":
             graph.append(Step(f"train-w{wave}", Kind.TRAIN, wave, "train", (last,)))
             last = f"train-w{wave}"
@@ -160,7 +187,8 @@ def decide(view: View) -> Decision:
         error = view.children[broken.key].error or _was_cancelled(broken)
         return _stopping(FAILED, broken, machines, error)
     if len(done) == len(graph):
-        state = BUDGET_EXHAUSTED if _count(view, graph, "OVER_BUDGET") else SUCCEEDED
+        exhausted = view.exhausted or _count(view, graph, "OVER_BUDGET")
+        state = BUDGET_EXHAUSTED if exhausted else SUCCEEDED
         return Decision(state=state, stage="done", wave=at.wave)
     if view.paused:
         return Decision(state=PAUSED, stage=at.stage, wave=at.wave)

@@ -72,7 +72,7 @@ def build(
     return values.ReportValues(
         name=campaign,
         title=message.get("display_name", ""),
-        state="BUDGET_EXHAUSTED" if _over_budget(inputs) else "SUCCEEDED",
+        state="BUDGET_EXHAUSTED" if _over_budget(inputs) or _too_dear(results) else "SUCCEEDED",
         items=tally.items,
         human_labels=values.HumanLabels(
             budget=int(facts["human_labels_limit"] or budget["labels"]),
@@ -100,6 +100,7 @@ def build(
         corrected_accuracy=interval(results["corrected_accuracy"]),
         process_accuracy=interval(inputs.weights.parameters["results"].get("process_accuracy")),
         class_results=_class_results(inputs),
+        certificate=_certificate(results.get("certificate")),
         unlabelled_rate=float(results["unlabelled_rate"]),
         flipped=tally.flipped,
         curve=_curve(inputs, results, facts, true_curve),
@@ -131,6 +132,35 @@ def build(
 def _over_budget(inputs: closing.Inputs) -> int:
     """Items that were not labelled for want of money."""
     return sum(int(manifest.counts.get("OVER_BUDGET", 0)) for manifest in inputs.annotations)
+
+
+def _too_dear(results: Mapping[str, Any]) -> bool:
+    """Whether the labels did not suffice for what was to be proven."""
+    return bool(results.get("certificate", {}).get("verdict") == "budget-exhausted")
+
+
+def _certificate(proof: Mapping[str, Any] | None) -> values.Certificate | None:
+    if proof is None:
+        return None
+    return values.Certificate(
+        statement=proof["statement"],
+        document=proof["document"],
+        verdict=proof["verdict"],
+        confidence_level=float(proof["confidence_level"]),
+        claims=tuple(
+            values.Claim(
+                name=claim["class_name"],
+                verdict=claim["verdict"],
+                labels=int(claim["label_count"]),
+                errors=claim.get("error_count"),
+                audited=int(claim.get("audited_count", 0)),
+                wrong=int(claim.get("wrong_count", 0)),
+                unreviewed=int(claim.get("unreviewed_count", 0)),
+                needed=claim.get("needed_audit_count"),
+            )
+            for claim in proof["claims"]
+        ),
+    )
 
 
 def _notes(inputs: closing.Inputs) -> tuple[str, ...]:
@@ -294,7 +324,7 @@ def _parameters(message: Mapping[str, Any], budget: Mapping[str, Any]) -> dict[s
         "pilot": str(budget["pilot"]),
         "audit": str(budget["audit"]),
     }
-    for section in ("sampling", "review", "training", "execution"):
+    for section in ("guarantee", "sampling", "review", "training", "execution"):
         for key, value in sorted(message.get(section, {}).items()):
             if not isinstance(value, dict | list):
                 found[f"{section}.{key}"] = str(value)

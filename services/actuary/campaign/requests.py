@@ -15,6 +15,7 @@ from actuary.campaign import spec as specs
 from actuary.v1 import (
     annotation_job_pb2,
     campaign_pb2,
+    certificate_pb2,
     critique_job_pb2,
     estimate_pb2,
     plan_pb2,
@@ -33,6 +34,7 @@ COLLECTIONS = {
     policy.Kind.RISK: names.RISK_MODELS,
     policy.Kind.QUOTE: names.QUOTES,
     policy.Kind.ESTIMATE: names.ESTIMATES,
+    policy.Kind.CERTIFY: names.CERTIFICATES,
     policy.Kind.TRAIN: names.TRAININGS,
     policy.Kind.REPORT: names.REPORTS,
 }
@@ -45,6 +47,7 @@ Resource = (
     | quote_pb2.Quote
     | plan_pb2.Plan
     | estimate_pb2.Estimate
+    | certificate_pb2.Certificate
     | review_batch_pb2.ReviewBatch
     | training_job_pb2.TrainingJob
 )
@@ -142,6 +145,10 @@ def _plan(step: policy.Step, facts: Facts, uris: Artifacts) -> plan_pb2.Plan:
         plan.earlier_resolved.extend(uris.resolved(step.wave - 1))
     if step.wave > 1:
         plan.earlier_risks = uris.risks
+    if step.wave > 0 and facts.spec.guarantee:
+        plan.guarantee.CopyFrom(facts.campaign.guarantee)
+        plan.sampling.audit_items = facts.spec.audit_items or 0
+        plan.sampling.confidence_level = facts.spec.confidence_level
     return plan
 
 
@@ -235,6 +242,18 @@ def _estimate(step: policy.Step, facts: Facts, uris: Artifacts) -> estimate_pb2.
     )
 
 
+def _certificate(step: policy.Step, facts: Facts, uris: Artifacts) -> certificate_pb2.Certificate:
+    plans, resolved = uris.waves(policy.Kind.PLAN, step.wave), uris.resolved(step.wave)
+    return certificate_pb2.Certificate(
+        items=uris.items,
+        risks=uris.risks,
+        earlier_plans=plans[:1],
+        earlier_resolved=resolved[:1],
+        plans=plans[1:],
+        resolved=resolved[1:],
+    )
+
+
 def _training(step: policy.Step, facts: Facts, uris: Artifacts) -> training_job_pb2.TrainingJob:
     job = training_job_pb2.TrainingJob(
         items=uris.items,
@@ -260,5 +279,6 @@ _BUILDERS: Mapping[policy.Kind, Callable[[policy.Step, Facts, Artifacts], Resour
     policy.Kind.RISK: _risk,
     policy.Kind.QUOTE: _quote,
     policy.Kind.ESTIMATE: _estimate,
+    policy.Kind.CERTIFY: _certificate,
     policy.Kind.TRAIN: _training,
 }

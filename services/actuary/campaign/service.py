@@ -199,6 +199,13 @@ class CampaignServicer(campaign_service_pb2_grpc.CampaignServiceServicer):
                 return {}
             if record.state == policy.CANCELLED:
                 raise _not_now(record, "top up", "a campaign that was not cancelled")
+            if request.human_labels > 0 and specs.parse(record.spec).guarantee:
+                message = (
+                    f"cannot top up {record.name} with labels: what it proves was frozen with its budget, "
+                    "and more labels after a look at the answers would break the proof. Start another "
+                    "campaign with the budget that you want; money alone can be added."
+                )
+                raise errors.PreconditionError(message, reason="GUARANTEE_FROZEN")
             return {"top_ups": [*top_ups, {"request_id": request.request_id, **add}]}
 
         names.parse_campaign(request.name)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from actuary import errors
+from actuary.stats import certificates
 
 PILOT_LEAST = 20
 PILOT_SMALLEST = 100
@@ -44,6 +45,8 @@ class Spec:
     approval_required: bool
     has_truth: bool
     needs_exemplars: bool
+    guarantee: str
+    """What is to be proven: `budget`, `target` or nothing."""
     message: Mapping[str, Any]
     """The whole message in JSON form, for what is only handed on."""
 
@@ -73,6 +76,7 @@ def parse(message: Mapping[str, Any]) -> Spec:
         approval_required=message.get("approval") == "required",
         has_truth=bool(data.get("truth_column")) or str(data.get("uri", "")).startswith("sample:"),
         needs_exemplars=any(model.get("kind") in ("exemplar", "linear") for model in models),
+        guarantee=message.get("guarantee", {}).get("mode", ""),
         message=message,
     )
 
@@ -127,10 +131,12 @@ def budgeted(spec: Spec, items: int) -> Budgeted:
         )
         violations.append(errors.Violation("sampling.audit_items", description))
     violations += _unpaid(spec, pilot)
+    violations += _unprovable(spec, items, pilot, fitting)
     if violations:
         raise errors.InvalidInputError.of(violations, reason="BUDGET_INVALID")
     left = labels - pilot
-    default_audit = 0 if spec.rule in SELF_AUDITING else round(AUDIT_SHARE * left)
+    # the audit of a guarantee is sized when the risks are frozen
+    default_audit = 0 if spec.rule in SELF_AUDITING or spec.guarantee else round(AUDIT_SHARE * left)
     audit = spec.audit_items if spec.audit_items is not None else default_audit
     return Budgeted(items=items, labels=labels, pilot=pilot, audit=audit)
 
@@ -145,6 +151,33 @@ def _unpaid(spec: Spec, pilot: int) -> list[errors.Violation]:
         f"each, got {spec.money_micros}; raise it or set sampling.pilot_items lower"
     )
     return [errors.Violation("budget.money_micros", description)]
+
+
+def _unprovable(spec: Spec, items: int, pilot: int, labels: int) -> list[errors.Violation]:
+    """Whether the labels that the pilot leaves can prove the target at all, if the audit finds no error."""
+    guarantee = spec.message.get("guarantee", {})
+    if spec.guarantee != "target" or guarantee.get("per_class") or pilot >= min(items, labels):
+        return []
+    target, reserve = float(guarantee["max_error_rate"]), int(guarantee.get("reserve_items", 0))
+    allowance = certificates.allowance(items, target)
+    if reserve > allowance:
+        description = f"expected at most {allowance}, the errors that the target allows, got {reserve}"
+        return [errors.Violation("guarantee.reserve_items", description)]
+    alpha = (1.0 - spec.confidence_level) * (1.0 - float(guarantee.get("truth_level_share", 0.0)))
+    alpha /= int(guarantee.get("looks", 1))
+    credit = certificates.CREDIT_SHARE
+    eligible = items - pilot
+    allowed = min(allowance - reserve, eligible)
+    needed = certificates.audit_size(eligible, allowed, alpha * (1.0 - credit), alpha * credit)
+    there = math.floor((labels - pilot) / (1 + spec.double_share))
+    planned = there if spec.audit_items is None else spec.audit_items
+    if planned >= needed:
+        return []
+    description = (
+        f"expected at least {needed} items to audit, which prove an error rate of {target:g} of {items} "
+        f"items if they find no error, got {planned}; raise the budget or max_error_rate"
+    )
+    return [errors.Violation("guarantee.max_error_rate", description)]
 
 
 def check(spec: Spec) -> None:
@@ -178,6 +211,7 @@ def violations(spec: Spec) -> list[errors.Violation]:
         description = f"expected at least the pilot of {pilot} labels, got {spec.human_labels}; raise it"
         found.append(errors.Violation("budget.human_labels", description))
     found += _unpaid(spec, pilot)
+    found += _guarantee(spec)
     for path, model in _models(message):
         if not {*model.get("prices", {})} - {"compute_seconds_limit"}:
             description = (
@@ -197,6 +231,36 @@ def violations(spec: Spec) -> list[errors.Violation]:
             "this model learns from exemplars: expected data.split_column with rows `exemplar`, got none"
         )
         found.append(errors.Violation("annotator.model.kind", description))
+    return found
+
+
+def _guarantee(spec: Spec) -> list[errors.Violation]:
+    """How a guarantee fits the rest."""
+    if not spec.guarantee:
+        return []
+    asked, found = spec.message["guarantee"], []
+    target = spec.guarantee == "target"
+    if target and "max_error_rate" not in asked:
+        description = "expected the share of labels that may be wrong, 0.05 for example, got none"
+        found.append(errors.Violation("guarantee.max_error_rate", description))
+    if not target:
+        for field in ("max_error_rate", "looks", "reserve_items"):
+            if asked.get(field) not in (None, 1 if field == "looks" else None):
+                description = (
+                    f"expected none in mode `budget`, got {asked[field]}: it belongs to mode `target`"
+                )
+                found.append(errors.Violation(f"guarantee.{field}", description))
+    if spec.message.get("sampling", {}).get("rule") not in (None, "", "threshold"):
+        description = (
+            "a guarantee reviews from the most suspicious item down, beside an audit of its own: expected "
+            f"none or `threshold`, got {spec.rule!r}"
+        )
+        found.append(errors.Violation("sampling.rule", description))
+    if float(asked.get("truth_level_share", 0.0)) > 0.0 and spec.double_share == 0.0:
+        description = (
+            "a claim about the truth rests on items that two people label: expected a share above 0, got 0"
+        )
+        found.append(errors.Violation("review.double_share", description))
     return found
 
 

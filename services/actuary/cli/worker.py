@@ -17,6 +17,7 @@ SERVICES = {
     "quote": "sampler",
     "plan": "sampler",
     "estimate": "sampler",
+    "certificate": "sampler",
     "train": "trainer",
 }
 """Which service knows the task of a kind of Job."""

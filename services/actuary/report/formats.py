@@ -5,6 +5,13 @@ from __future__ import annotations
 import base64
 import math
 
+VERDICTS = {
+    "certified": "proven",
+    "not-met": "target missed: items stayed unresolved",
+    "budget-exhausted": "target not reached: it costs more labels",
+    "not-provable": "not provable with the planned audit",
+}
+"""What a verdict of a certificate is called."""
 METHODS = {
     "wald": "normal approximation with finite-population variance",
     "gamma": "gamma interval, approximate: fewer errors were found than a normal approximation needs",

@@ -61,6 +61,7 @@ def render(values: report_values.ReportValues) -> str:
         suspicious=values.suspicious[:SUSPICIOUS_SHOWN],
         spend_total=sum(stage.cost_micros for stage in values.spend),
         methods=formats.METHODS,
+        verdicts=formats.VERDICTS,
         state_note=formats.STATES.get(values.state, ""),
         strata_meaning=formats.STRATA,
         training_sets=formats.TRAINING_SETS,

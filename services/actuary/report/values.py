@@ -247,6 +247,37 @@ class ArtifactReference:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One claim of a certificate."""
+
+    name: str
+    """The class that the machine gave; empty where the claim is about all labels."""
+    verdict: str
+    labels: int
+    errors: int | None = None
+    """Wrong labels left at most; None where nothing could be proven."""
+    audited: int = 0
+    wrong: int = 0
+    """Of the audited items."""
+    unreviewed: int = 0
+    needed: int | None = None
+    """Items that an audit needs at least; None where the planned one is large enough."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """What is proven."""
+
+    statement: str
+    """The claim in words, a line each."""
+    document: str
+    """Key of the document in the store."""
+    verdict: str
+    confidence_level: float
+    claims: tuple[Claim, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ReportValues:
     """Everything that one report says."""
 
@@ -273,6 +304,7 @@ class ReportValues:
     process_accuracy: Interval | None = None
     """Accuracy of the machine's labels in the process that the items come from."""
     class_results: tuple[ClassResult, ...] = ()
+    certificate: Certificate | None = None
     unlabelled_rate: float = 0.0
     flipped: int = 0
     """Machine labels that were flipped because that provably pays."""

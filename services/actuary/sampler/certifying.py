@@ -22,10 +22,7 @@ import pyarrow as pa
 
 from actuary import errors
 from actuary.sampler import frames, people, planning
-from actuary.stats import audits, certificates, prn, rules
-
-CREDIT_SHARE = 0.2
-"""α2 as a share of α in target mode: .04 and .01 of .05 (algorithms.md 3.5)."""
+from actuary.stats import audits, certificates, prn, rules, sizing
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +32,10 @@ class Wishes:
     mode: Literal["budget", "target"]
     labels: int
     """Items that may be reviewed in all, audit included."""
-    looks: tuple[int, ...]
-    """Audited items in all at each look, rising; one in budget mode."""
+    looks: tuple[int, ...] = ()
+    """Audited items in all at each look, rising; one in budget mode. Empty: sized by the frozen risks."""
+    look_count: int = 1
+    """Looks to plan where `looks` is empty; each doubles the audit."""
     alpha: float
     """One minus the confidence level of everything that is claimed together."""
     wave: int
@@ -161,21 +160,22 @@ def _group(pool: Pool, wishes: Wishes, name: str, mask: frames.Bools, parts: int
         "eligible": eligible,
         "charged": int((mask & pool.charged).sum()),
     }
-    if parts == 1:
-        looks, labels = wishes.looks, wishes.labels
-    else:
+    looks, labels = wishes.looks, min(wishes.labels, eligible)
+    if parts > 1:
         looks = tuple(sorted({min(max(1, look // parts), eligible) for look in wishes.looks}))
-        labels = min(max(wishes.labels * eligible // whole, looks[0]), eligible)
+        labels = min(max(wishes.labels * eligible // whole, *looks[:1], 1), eligible)
+    risk = pool.risk[mask & ~pool.known]
     if not 0.0 <= wishes.alpha_pairs < wishes.alpha:
         raise ValueError(f"alpha_pairs: expected a part of alpha {wishes.alpha}, got {wishes.alpha_pairs}")
     alpha = (wishes.alpha - wishes.alpha_pairs) / parts
     if wishes.mode == "budget":
-        if len(looks) != 1 or wishes.target is not None:
+        if len(looks) > 1 or wishes.look_count > 1 or wishes.target is not None:
             raise ValueError(
                 f"budget mode: expected one look and no target, got looks {wishes.looks} and target"
                 f" {wishes.target}"
             )
-        design = certificates.budget_design(**population, labels=labels, audit=looks[0], alpha=alpha)
+        audit = looks[0] if looks else sizing.budget_audit(risk, labels, alpha)
+        design = certificates.budget_design(**population, labels=labels, audit=audit, alpha=alpha)
         return Group(name=name, design=design, needs=None)
     if wishes.target is None:
         raise ValueError("target mode: expected a target, got none")
@@ -183,11 +183,14 @@ def _group(pool: Pool, wishes: Wishes, name: str, mask: frames.Bools, parts: int
         **population,
         labels=labels,
         target=wishes.target,
-        looks=looks,
-        alpha1=alpha * (1.0 - CREDIT_SHARE),
-        alpha2=alpha * CREDIT_SHARE,
+        looks=looks or tuple(range(1, min(wishes.look_count, labels) + 1)),
+        alpha1=alpha * (1.0 - certificates.CREDIT_SHARE),
+        alpha2=alpha * certificates.CREDIT_SHARE,
         reserve=wishes.reserve,
     )
+    if not looks:
+        last = sizing.target_audit(risk, design)
+        design = dataclasses.replace(design, looks=sizing.doubling(last, wishes.look_count))
     return Group(name=name, design=design, needs=certificates.needed_audit(design))
 
 

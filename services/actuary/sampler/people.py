@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +36,8 @@ class Wave:
     label: frames.Longs
     """Human label as an index into the classes, [D]; -1 where nobody has answered yet, `UNRESOLVED` where
     people answered and no label came of it."""
+    proof: str = ""
+    """Of a certificate's plan its mode, `budget` or `target`; `classes` where each has its own audit."""
     weighing: weighing.Weighing = dataclasses.field(default_factory=weighing.Weighing)
     """How the drawn stratum weighed items: gives the size measure of every item."""
 
@@ -80,10 +83,18 @@ def waves(
                 order=table["rank"].to_numpy(),
                 tau=float(taus[drawn][0]) if drawn.any() else float("inf"),
                 label=label,
+                proof=_proof(design.get("certificate")),
                 weighing=weighing.Weighing.of(design),
             )
         )
     return found
+
+
+def _proof(certificate: Mapping[str, Any] | None) -> str:
+    if certificate is None:
+        return ""
+    groups = certificate["groups"]
+    return str(groups[0]["design"]["mode"]) if groups[0]["name"] == "" else "classes"
 
 
 def _matched(answers: pa.Table, ids: pa.Array, classes: Sequence[str]) -> frames.Longs:

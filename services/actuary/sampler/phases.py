@@ -213,6 +213,24 @@ def _of_wave(
             )
         )
 
+    def only_correcting(name: str, planned: frames.Bools) -> None:
+        """Answers that put labels right and from which nothing can be concluded about others."""
+        phase = placing.Phase(name=name, kind="priority", population=size, certain=0, sampled=0, tau=None)
+        add(placing.Placed(phase=phase, pi=np.full(int(planned.sum()), np.inf)), planned, left)
+
+    if wave.proof == "classes" or (wave.proof == "budget" and not wave.looked[audit | certain].all()):
+        # audits of classes are not one sample of all items, and one of the items below a cut says nothing of
+        # those above it that nobody has looked at
+        if (audit | certain).any():
+            only_correcting(f"{name}/certificate", audit | certain)
+        return found
+    if wave.proof == "target":
+        # where to cut was decided by what the audit found, so that what lies above the cut only corrects
+        if audit.any():
+            add(placing.srs(f"{name}/audit", size, wave.order[audit], wave.looked[audit]), audit, left)
+        if certain.any():
+            only_correcting(f"{name}/certain", certain)
+        return found
     if pilot.any():
         add(placing.srs(name, size, wave.order[pilot], wave.looked[pilot]), pilot, left)
     if certain.any():
@@ -235,10 +253,7 @@ def _of_wave(
     if drawn.any() and not wave.looked[audit].all():
         # The draw took from what the audit had left; with holes in the audit nobody can say from what, so
         # that the answers correct labels and estimate nothing.
-        phase = placing.Phase(
-            name=f"{name}/drawn", kind="priority", population=size, certain=0, sampled=0, tau=None
-        )
-        add(placing.Placed(phase=phase, pi=np.full(int(drawn.sum()), np.inf)), drawn, left)
+        only_correcting(f"{name}/drawn", drawn)
     elif drawn.any():
         rest = left.copy()
         rest[at[audit & wave.looked]] = False

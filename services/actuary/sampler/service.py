@@ -16,6 +16,7 @@ from actuary.state import jobs as job_state
 from actuary.stats import estimates, placing, weighing
 from actuary.v1 import (
     campaign_pb2,
+    certificate_pb2,
     estimate_pb2,
     plan_pb2,
     quote_pb2,
@@ -55,6 +56,12 @@ class SamplerServicer(sampler_service_pb2_grpc.SamplerServiceServicer):
             collection=names.ESTIMATES,
             message=estimate_pb2.Estimate,
             field="estimate",
+        )
+        self._certificates = operations.JobResource(
+            kind="certificate",
+            collection=names.CERTIFICATES,
+            message=certificate_pb2.Certificate,
+            field="certificate",
         )
 
     def CreateRiskModel(  # noqa: N802
@@ -170,6 +177,35 @@ class SamplerServicer(sampler_service_pb2_grpc.SamplerServiceServicer):
     ) -> estimate_pb2.Estimate:
         """Stops one."""
         cancelled = self._estimates.cancel(self._jobs, request)
+        self._wake()
+        return cancelled
+
+    def CreateCertificate(  # noqa: N802
+        self, request: sampler_service_pb2.CreateCertificateRequest, context: grpc.ServicerContext
+    ) -> certificate_pb2.Certificate:
+        """Creates one; creating it again is success."""
+        created = self._certificates.create(self._jobs, request)
+        self._wake()
+        return created
+
+    def GetCertificate(  # noqa: N802
+        self, request: sampler_service_pb2.GetCertificateRequest, context: grpc.ServicerContext
+    ) -> certificate_pb2.Certificate:
+        """Returns one."""
+        return self._certificates.get(self._jobs, request)
+
+    def ListCertificates(  # noqa: N802
+        self, request: sampler_service_pb2.ListCertificatesRequest, context: grpc.ServicerContext
+    ) -> sampler_service_pb2.ListCertificatesResponse:
+        """Returns a page of a campaign's."""
+        found, token = self._certificates.list(self._jobs, request)
+        return sampler_service_pb2.ListCertificatesResponse(certificates=found, next_page_token=token)
+
+    def CancelCertificate(  # noqa: N802
+        self, request: sampler_service_pb2.CancelCertificateRequest, context: grpc.ServicerContext
+    ) -> certificate_pb2.Certificate:
+        """Stops one."""
+        cancelled = self._certificates.cancel(self._jobs, request)
         self._wake()
         return cancelled
 

@@ -17,7 +17,18 @@ import pyarrow as pa
 
 from actuary import errors
 from actuary.jobs import worker
-from actuary.sampler import effort, estimating, frames, judging, people, phases, planning, quoting, risking
+from actuary.sampler import (
+    effort,
+    estimating,
+    frames,
+    judging,
+    people,
+    phases,
+    planning,
+    proving,
+    quoting,
+    risking,
+)
 from actuary.stats import budget_score, estimates, intervals, prn, robust, weighing
 from actuary.storage import artifacts, schemas, tables
 
@@ -126,6 +137,7 @@ class MakePlan:
             lengths=wave == 1,
         )
         names = pa.array(classes, pa.string())
+        proven: dict[str, Any] = {}
         if wave == 0:
             rows = planning.pilot(frame, wishes)
             label = pa.nulls(frame.size, pa.string())
@@ -133,6 +145,16 @@ class MakePlan:
         else:
             model = read_model(context, spec["risk_model"])
             risks = self._risks(context, spec, frame, classes, key, model)
+            label = names.take(pa.array(risks.final, mask=risks.final < 0))
+            results = {
+                "risks": f"{context.spec.artifact}/risks" if wave == 1 else spec["earlier_risks"],
+                "flipped_count": int((risks.final != frame.label).sum()),
+            }
+        if wave > 0 and "guarantee" in spec:
+            drawn = proving.draw(context.store, spec, results["risks"], wishes, frame)
+            rows, results["another"] = drawn.rows, drawn.another
+            proven = {"certificate": drawn.frozen.to_record()}
+        elif wave > 0:
             earlier = people.waves(
                 context.store, spec["earlier_plans"], spec.get("earlier_resolved", []), classes
             )
@@ -147,11 +169,9 @@ class MakePlan:
             wishes = dataclasses.replace(wishes, weighing=dataclasses.replace(asked, rule=rule))
             rows = planning.wave(frame, risks.risk, known, pilot_tau, wishes)
             rows.notes += [note] if note else []
-            label = names.take(pa.array(risks.final, mask=risks.final < 0))
-            results = {
-                "risks": f"{context.spec.artifact}/risks" if wave == 1 else spec["earlier_risks"],
-                "flipped_count": int((risks.final != frame.label).sum()),
-            }
+        # a verifier follows the chain from the plan of a certificate to the risks that were frozen beside it
+        written = [results["risks"]] if proven and wave == 1 else []
+        parents = (*context.parents(), *context.parents(written))
         planned = planning.table(frame, rows, wishes, label, int(spec.get("human_label_micros", 0)))
         items = artifacts.read_manifest(context.store, spec["items"])[0]
         refs = write_shards(context, context.spec.artifact, planned, schemas.PLAN)
@@ -162,7 +182,7 @@ class MakePlan:
                 table="plan",
                 version=schemas.version_of(schemas.PLAN),
                 objects=refs,
-                parents=context.parents(),
+                parents=parents,
                 parameters={
                     "wave": wave,
                     "item_count": planned.num_rows,
@@ -170,6 +190,7 @@ class MakePlan:
                         **wishes.weighing.to_record(),
                         "seed": str(spec.get("seed", 0)),
                         **rows.constants,
+                        **proven,
                     },
                     "results": {**results, "stratum_counts": rows.counts(), "notes": rows.notes},
                 },
@@ -418,5 +439,6 @@ TASKS: Mapping[str, worker.Task] = {
     "quote": MakeQuote(),
     "plan": MakePlan(),
     "estimate": MakeEstimate(),
+    "certificate": proving.IssueCertificate(),
 }
 """By kind of Job."""

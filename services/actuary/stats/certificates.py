@@ -26,6 +26,9 @@ from typing import Any, Literal
 
 from actuary.stats import checks, hypergeometric
 
+CREDIT_SHARE = 0.2
+"""α2 as a share of α in target mode: .04 and .01 of .05 (algorithms.md 3.5)."""
+
 Verdict = Literal["certified", "not-met", "budget-exhausted"]
 
 

@@ -36,6 +36,7 @@ def results_json(campaign: campaign_pb2.Campaign, *, seconds: float) -> dict[str
         "machine_accuracy": _accuracy(results.machine_accuracy),
         "corrected_accuracy": _accuracy(results.corrected_accuracy),
         "test_accuracy": {name: _test(results, name) for name in TRAINING_SETS},
+        "certificate": _proof(results),
         "report": words.location(results.report) or None,
         "export": words.location(results.export) or None,
     }
@@ -48,7 +49,8 @@ def show(
     console = console or rich.console.Console(highlight=False)
     results = campaign.results
     console.print()
-    for part in (_accuracies(campaign), _tests(results), _spent(campaign, seconds)):
+    proven = rich.text.Text(results.certificate.statement) if results.HasField("certificate") else None
+    for part in (_accuracies(campaign), proven, _tests(results), _spent(campaign, seconds)):
         if part is not None:
             console.print(rich.padding.Padding(part, (0, 0, 1, 1), expand=False))
     if campaign.HasField("results"):
@@ -67,7 +69,8 @@ def show(
                 rich.padding.Padding(rich.text.Text(line, style=_QUIET), (0, 0, 0, 1), expand=False)
             )
         console.print()
-    for name, uri in (("report", results.report), ("labels", results.export)):
+    proof = results.certificate.document
+    for name, uri in (("report", results.report), ("labels", results.export), ("certificate", proof)):
         if uri:
             # one line whatever the width: it is copied
             console.print(f" {name}  {words.location(uri)}", soft_wrap=True, markup=False)
@@ -175,6 +178,19 @@ def _budget(campaign: campaign_pb2.Campaign) -> int | None:
     if account.HasField("limit"):
         return int(account.limit)
     return int(campaign.budget.human_labels) if campaign.budget.HasField("human_labels") else None
+
+
+def _proof(results: campaign_pb2.Results) -> dict[str, Any] | None:
+    if not results.HasField("certificate"):
+        return None
+    proof = results.certificate
+    return {
+        "verdict": proof.verdict,
+        "statement": proof.statement,
+        "confidence_level": proof.confidence_level,
+        "error_rates": {claim.class_name: words.optional(claim, "error_rate") for claim in proof.claims},
+        "document": words.location(proof.document) or None,
+    }
 
 
 def _accuracy(value: campaign_pb2.Interval) -> dict[str, float | None]:
