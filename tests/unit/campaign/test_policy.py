@@ -200,3 +200,32 @@ def test_items_that_were_imported_stay_when_only_the_budget_is_mended():
     there = {"data": {"uri": "a"}, "budget": {"human_labels": 9}}
     assert policy.replaceable(policy.FAILED, imported, there, {"data": {"uri": "a"}, "budget": {}})
     assert not policy.replaceable(policy.FAILED, imported, there, {"data": {"uri": "b"}, "budget": {}})
+
+
+PROVEN = {"guarantee": {"mode": "target", "max_error_rate": 0.05}}
+
+
+def test_the_waves_of_a_guarantee_are_estimated_and_certified_once_at_the_end():
+    graph = policy.steps(view(message=PROVEN).spec, 3)
+    assert [step.key for step in graph if step.wave > 0] == [
+        "annotate-w1", "critique-w1",
+        "plan-w1", "review-w1", "plan-w2", "review-w2", "plan-w3", "review-w3",
+        "estimate-w3", "certificate-w3", "train-w3", "report-w3",
+    ]  # fmt: skip
+
+
+def test_a_further_wave_of_a_guarantee_waits_for_the_answers_to_the_one_before():
+    before = done(*UP_TO_QUOTE, "annotate-w1", "critique-w1", "plan-w1")
+    running = policy.decide(view(before | {"review-w1": policy.Child("RUNNING")}, waves=2, message=PROVEN))
+    assert keys(running) == []
+    assert keys(policy.decide(view(before | done("review-w1"), waves=2, message=PROVEN))) == ["plan-w2"]
+    last = before | done("review-w1", "plan-w2", "review-w2")
+    assert keys(policy.decide(view(last, waves=2, message=PROVEN))) == ["estimate-w2"]
+
+
+def test_labels_that_did_not_suffice_for_the_proof_exhaust_the_budget():
+    message = {**PROVEN, "training": {"model": "none"}}
+    graph = policy.steps(view(message=message).spec, 1)
+    children = done(*(step.key for step in graph))
+    assert policy.decide(view(children, message=message)).state == "SUCCEEDED"
+    assert policy.decide(view(children, message=message, exhausted=True)).state == "BUDGET_EXHAUSTED"

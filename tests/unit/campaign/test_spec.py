@@ -103,3 +103,39 @@ def test_a_table_needs_its_file():
 def test_a_model_that_learns_from_exemplars_needs_them():
     model = {"kind": "exemplar", "prices": {"input_micros_per_1000_tokens": "0"}}
     assert "data.split_column" in refused(changed("annotator.model", model))["annotator.model.kind"]
+
+
+def test_a_guarantee_sizes_its_own_audit():
+    parsed = changed("guarantee", {"mode": "target", "max_error_rate": 0.05})
+    assert spec.budgeted(parsed, 5000).audit == 0
+    assert spec.budgeted(MINIMAL, 5000).audit > 0
+
+
+def test_a_target_that_the_budget_cannot_prove_says_how_large_an_audit_must_be():
+    parsed = changed("guarantee", {"mode": "target", "max_error_rate": 0.01})
+    assert spec.budgeted(parsed, 5000).labels == 1000  # 311 would do; the pilot leaves 500
+    with pytest.raises(errors.InvalidInputError, match=r"expected at least \d+ items to audit.*got 100; raise"):
+        spec.budgeted(parsed, 1000)
+    several = changed("guarantee", {"mode": "target", "max_error_rate": 0.01, "looks": 4})
+    once = _needed(parsed, 1000)
+    assert _needed(several, 1000) > once  # every look costs its part of the level
+
+
+def test_a_reserve_above_what_the_target_allows_is_refused():
+    parsed = changed("guarantee", {"mode": "target", "max_error_rate": 0.01, "reserve_items": "11"})
+    with pytest.raises(errors.InvalidInputError, match="guarantee.reserve_items: expected at most 10"):
+        spec.budgeted(parsed, 1000)
+
+
+def test_a_guarantee_goes_with_no_other_rule():
+    message = {**MESSAGE, "guarantee": {"mode": "budget"}, "sampling": {"rule": "hybrid"}}
+    assert "sampling.rule" in refused(spec.parse(message))
+
+
+def _needed(parsed, items):
+    with pytest.raises(errors.InvalidInputError) as caught:
+        spec.budgeted(parsed, items)
+    return int(caught.value.message.split("at least ")[1].split()[0])
+
+
+MINIMAL = spec.parse(MESSAGE)

@@ -66,6 +66,10 @@ review:
 training:
   model: linear           # none, linear, resnet18 (images)
 
+# guarantee:              # prove it: as few labels as show that at most 5 % are wrong, at most the budget
+#   mode: target          # or budget: the smallest bound that the budget buys
+#   max_error_rate: 0.05
+
 approval: none            # required: wait for `actuary approve` after the quote
 seed: 1
 """
