@@ -258,8 +258,8 @@ def _guarantee(spec: Spec) -> list[errors.Violation]:
         found.append(errors.Violation("sampling.rule", description))
     if float(asked.get("truth_level_share", 0.0)) > 0.0 and spec.double_share == 0.0:
         description = (
-            "expected a share above 0, got 0: a claim about the truth (guarantee.truth_level_share) rests on items "
-            "that two people label"
+            "expected a share above 0, got 0: a claim about the truth (guarantee.truth_level_share) rests on "
+            "items that two people label"
         )
         found.append(errors.Violation("review.double_share", description))
     return found

@@ -7,7 +7,7 @@ megabytes; texts and images stay where they are.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actuary import errors
+from actuary.stats import keyed_hash, orders, prn
 from actuary.storage import artifacts, objects, tables
 
 Floats = npt.NDArray[np.float64]
@@ -71,10 +72,36 @@ def load(
     Raises:
         errors.DataLossError: a shard is damaged, or a label is none of the classes.
     """
+    pieces = shards(
+        store,
+        items=items,
+        annotations=annotations,
+        critiques=critiques,
+        classes=classes,
+        keep=keep,
+        lengths=lengths,
+    )
+    return _joined(list(pieces), len(classes))
+
+
+def shards(
+    store: objects.ObjectStore,
+    *,
+    items: str,
+    annotations: Sequence[str],
+    critiques: Sequence[str],
+    classes: Sequence[str],
+    keep: pa.Array | None = None,
+    lengths: bool = False,
+) -> Iterator[Frame]:
+    """Reads the pool as `load` does, a frame for each shard that has items of it.
+
+    Raises:
+        errors.DataLossError: as `load`.
+    """
     manifest = artifacts.read_manifest(store, items)[0]
     annotated = [artifacts.read_manifest(store, uri)[0] for uri in annotations]
     critiqued = [artifacts.read_manifest(store, uri)[0] for uri in critiques]
-    pieces = []
     for shard in range(manifest.shards):
         texts = ["text", "question"] if lengths else []
         table = tables.read_shard(store, manifest, shard, ["item_id", "split", "u", *texts])
@@ -93,21 +120,24 @@ def load(
         if critiqued:
             columns = ["item_id", "critic_id", "raw_score"]
             frame = _critiqued(frame, tables.read_shard(store, critiqued, shard, columns))
-        pieces.append(frame)
-    return _joined(pieces, len(classes))
+        yield frame
 
 
 def sharded(store: objects.ObjectStore, manifest: artifacts.Manifest) -> pa.Table:
     """Reads a whole table with one column more: `shard`, of every row."""
-    pieces = []
+    pieces = list(by_shard(store, manifest))
+    if not pieces:
+        raise errors.DataLossError(f"{manifest.uri}: expected at least one shard, got none")
+    return pa.concat_tables(pieces)
+
+
+def by_shard(store: objects.ObjectStore, manifest: artifacts.Manifest) -> Iterator[pa.Table]:
+    """Reads a table as `sharded` does, a shard at a time."""
     for ref in manifest.objects:
         with tables.open_shard(store, ref, table=manifest.table) as reader:
             piece = reader.read()
         number = pa.array(np.full(piece.num_rows, ref.shard, dtype=np.int64))
-        pieces.append(piece.replace_schema_metadata(None).append_column("shard", number))
-    if not pieces:
-        raise errors.DataLossError(f"{manifest.uri}: expected at least one shard, got none")
-    return pa.concat_tables(pieces)
+        yield piece.replace_schema_metadata(None).append_column("shard", number)
 
 
 def indices(ids: pa.Array, of: pa.Array | pa.ChunkedArray) -> Longs:
@@ -115,6 +145,20 @@ def indices(ids: pa.Array, of: pa.Array | pa.ChunkedArray) -> Longs:
     flat = of.combine_chunks() if isinstance(of, pa.ChunkedArray) else of
     at = pc.fill_null(pc.index_in(flat, value_set=ids), -1)
     return np.asarray(at.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def hashed(ids: pa.Array, key: bytes) -> Floats:
+    """Returns the permanent random numbers of ids, as `prn.uniform` does, [N]; duplicates are not looked for.
+
+    Ids come as bytes from Arrow's buffers, without a string of Python each.
+    """
+    found = keyed_hash.digests(ids.cast(pa.binary()).to_pylist(), key)
+    return prn.numbers(found)[1]
+
+
+def made(ids: pa.Array, key: bytes) -> orders.Made:
+    """Returns the permanent random numbers of ids as numbers that are made where they are looked at, [N]."""
+    return orders.Made(lambda rows: hashed(ids.take(pa.array(rows)), key))
 
 
 def _blank(ids: pa.Array, shard: int, u: Floats, classes: int) -> Frame:

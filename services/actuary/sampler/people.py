@@ -40,6 +40,21 @@ class Wave:
     """Of a certificate's plan its mode, `budget` or `target`; `classes` where each has its own audit."""
     weighing: weighing.Weighing = dataclasses.field(default_factory=weighing.Weighing)
     """How the drawn stratum weighed items: gives the size measure of every item."""
+    shard: frames.Longs = dataclasses.field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """Shard of each, [D]; empty where nobody asks for a shard."""
+
+    def within(self, shard: int) -> Wave:
+        """Returns the rows of a shard as a wave of their own."""
+        rows = np.flatnonzero(self.shard == shard)
+        return dataclasses.replace(
+            self,
+            ids=self.ids.take(pa.array(rows)),
+            stratum=self.stratum.take(pa.array(rows)),
+            s=self.s[rows],
+            order=self.order[rows],
+            label=self.label[rows],
+            shard=self.shard[rows],
+        )
 
     def of(self, *strata: str) -> frames.Bools:
         """Which rows belong to some strata, [D]."""
@@ -85,6 +100,10 @@ def waves(
                 label=label,
                 proof=_proof(design.get("certificate")),
                 weighing=weighing.Weighing.of(design),
+                shard=np.repeat(
+                    np.array([ref.shard or 0 for ref in manifest.objects], dtype=np.int64),
+                    [ref.rows or 0 for ref in manifest.objects],
+                ),
             )
         )
     return found

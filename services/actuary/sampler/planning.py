@@ -1,23 +1,27 @@
 """From risks to a plan: who is asked, in what order, and with what probability each item was chosen.
 
-Pure decisions over a frame; reading and writing is `work`. Wave 0 is a simple random sample from the ids
-alone. A later wave first sets apart what has no machine label, then draws a uniform audit from everything
-nobody has labelled, then spends the rest by the rule. The audit comes first and is served first, so that
-whoever stops anywhere leaves a valid sample (`stats.placing`).
+Pure decisions; reading and writing is `make_plan`. Wave 0 is a simple random sample from the ids alone. A
+later wave first sets apart what has no machine label, then draws a uniform audit from everything nobody has
+labelled, then spends the rest by the rule. The audit comes first and is served first, so that whoever stops
+anywhere leaves a valid sample (`stats.placing`).
+
+The pool may be larger than memory: it is surveyed (`surveying`), then read chunk by chunk as often as the
+rule asks. What is held is what the plan takes. In how many chunks it comes changes no bit.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from actuary import errors
-from actuary.sampler import frames
-from actuary.stats import draws, prn, rules, weighing
+from actuary.sampler import choosing, frames, pools, surveying
+from actuary.stats import firsts, orders, prn, streams, weighing
 
 STRATA = ("failed", "pilot", "audit", "drawn", "certain")
 """In the order in which they are served."""
@@ -101,36 +105,61 @@ class Rows:
 
 
 def pilot(frame: frames.Frame, wishes: Wishes) -> Rows:
-    """Draws wave 0: a simple random sample by the items' own permanent random numbers.
+    """Draws wave 0 from a pool in memory: `pilot_of` it.
 
     Raises:
         errors.InvalidInputError: there are fewer items than the pilot is to have.
     """
-    size = wishes.items
-    if size > frame.size:
-        description = f"expected at most the {frame.size} items of the pool, got {size}"
+    drawn = firsts.Firsts(wishes.items)
+    drawn.add(orders.by_number(frame.u, 0))
+    taken = pilot_draw(drawn, wishes)
+    return pilot_of(taken.place, taken, frame.size)
+
+
+def pilot_draw(drawn: firsts.Firsts, wishes: Wishes) -> streams.Taken:
+    """Ends the draw of wave 0: a simple random sample by the items' own permanent random numbers.
+
+    Raises:
+        errors.InvalidInputError: there are fewer items than the pilot is to have.
+    """
+    if wishes.items > drawn.items:
+        description = f"expected at most the {drawn.items} items of the pool, got {wishes.items}"
         raise errors.InvalidInputError.of([errors.Violation("sampling.pilot_items", description)])
+    return drawn.finish()
+
+
+def pilot_of(at: frames.Longs, taken: streams.Taken, population: int) -> Rows:
+    """Returns wave 0 as rows.
+
+    Args:
+        at: positions of the drawn items, [D].
+        taken: what was drawn, [D].
+        population: items of the pool.
+    """
     rows = Rows()
-    if size == 0:
-        rows.constants = {"population": frame.size, "tau": 0.0}
-        return rows
-    drawn = draws.srs(frame.u, size)
-    at = np.flatnonzero(drawn.selected)
-    u = frame.u[at]
-    rows.add("pilot", at, s=np.ones(size), pi=drawn.pi[at], u=u, order=u, tau=drawn.tau)
-    rows.constants = {"population": frame.size, "tau": drawn.tau}
+    rows.constants = {"population": population, "tau": 0.0}
+    if len(at):
+        u = taken.key.view(np.float64)
+        pi = np.full(len(at), len(at) / population)
+        tau = float(u.max())
+        rows.add("pilot", at, s=np.ones(len(at)), pi=pi, u=u, order=u, tau=tau)
+        rows.constants["tau"] = tau
     return rows
 
 
+def survey(wishes: Wishes) -> surveying.Survey:
+    """Returns the survey that a wave begins with, yet to be fed."""
+    return surveying.Survey(
+        failed=min(wishes.items, math.floor(wishes.failed_share * wishes.labels + 1e-9)),
+        audit=min(wishes.items, wishes.audit),
+        audit_key=prn.derive_key(wishes.key, f"wave-{wishes.wave}/audit"),
+    )
+
+
 def wave(
-    frame: frames.Frame,
-    eps: frames.Floats,
-    known: frames.Bools,
-    pilot_tau: float,
-    wishes: Wishes,
-    cost: float = 1.0,
+    frame: frames.Frame, eps: frames.Floats, known: frames.Bools, pilot_tau: float, wishes: Wishes
 ) -> Rows:
-    """Draws a later wave.
+    """Draws a later wave from a pool in memory: `draw` from it.
 
     Args:
         frame: the pool, N items.
@@ -138,52 +167,93 @@ def wave(
         known: which items people have looked at before, [N].
         pilot_tau: the largest permanent random number that the pilot used up.
         wishes: what is wanted.
-        cost: of one label; equal for all, so that only its presence is written.
     """
-    rows = Rows()
-    ids = frame.ids.to_pylist()
-    left = wishes.items
-    failed = np.flatnonzero(~frame.labelled & ~known)
-    had = int((~frame.labelled & known).sum()) if wishes.wave == 1 else 0  # by the pilot, of the same share
-    most = math.floor(wishes.failed_share * wishes.labels + 1e-9) - had
-    take = max(0, min(len(failed), left, most))
-    if take:
-        drawn = draws.srs(frame.u[failed], take)
-        at = failed[drawn.selected]
-        u = frame.u[at]
-        rows.add(
-            "failed", at, s=np.ones(take), pi=np.full(take, take / len(failed)), u=u, order=u, tau=drawn.tau
-        )
-        left -= take
-    population = np.flatnonzero(frame.labelled & ~known)
-    left = min(left, len(population))
-    rows.constants = {"population": len(population), "failed": len(failed)}
-    audit = min(wishes.audit, left)
-    in_audit = np.zeros(len(population), dtype=np.bool_)
-    if audit:
-        key = prn.derive_key(wishes.key, f"wave-{wishes.wave}/audit")
-        u = prn.uniform([ids[i] for i in population], key)
-        drawn = draws.srs(u, audit)
-        in_audit = drawn.selected
-        chosen = population[in_audit]
-        rows.add(
-            "audit",
-            chosen,
-            s=np.ones(audit),
-            pi=drawn.pi[in_audit],
-            u=u[in_audit],
-            order=u[in_audit],
-            tau=drawn.tau,
-        )
-    rest = population[~in_audit]
-    size = min(left - audit, len(rest))
-    if size == 0:
-        return rows
-    if wishes.weighing.rule == "threshold":
-        _certain(rows, frame, ids, eps, rest, size, wishes)
-    else:
-        _drawn(rows, frame, ids, eps, rest, size, pilot_tau, wishes)
+    found = survey(wishes)
+    found.add(ids=frame.ids, u=frame.u, labelled=frame.labelled, known=known, place=np.arange(frame.size))
+    rows, picked = draw(_InMemory(frame, eps), found, pilot_tau, wishes)
+    rows.at = [picked.place[at] for at in rows.at]
     return rows
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _InMemory:
+    """A frame as a pool of one chunk; places are positions."""
+
+    frame: frames.Frame
+    eps: frames.Floats
+
+    def chunks(self, *, ids: bool = False) -> Iterator[pools.Chunk]:
+        at = np.flatnonzero(self.frame.labelled)
+        yield pools.Chunk(
+            risk=self.eps[at],
+            u=self.frame.u[at],
+            place=at,
+            ids=self.frame.ids.take(pa.array(at)) if ids else None,
+        )
+
+    def pick(self, place: frames.Longs) -> pools.Picked:
+        return pools.Picked(
+            place=place,
+            ids=self.frame.ids.take(pa.array(place)),
+            shard=self.frame.shard[place],
+            u=self.frame.u[place],
+            risk=self.eps[place],
+            label=pa.nulls(len(place), pa.string()),
+        )
+
+
+def failed_items(found: surveying.Survey, wishes: Wishes) -> int:
+    """Returns how many items without a machine label a wave takes."""
+    had = found.failed_known if wishes.wave == 1 else 0  # by the pilot, of the same share
+    most = math.floor(wishes.failed_share * wishes.labels + 1e-9) - had
+    return max(0, min(found.failed, wishes.items, most))
+
+
+def draw(
+    pool: pools.Pool, found: surveying.Survey, pilot_tau: float, wishes: Wishes
+) -> tuple[Rows, pools.Picked]:
+    """Draws a later wave.
+
+    Args:
+        pool: where risks are read from.
+        found: the survey of the same pool.
+        pilot_tau: the largest permanent random number that the pilot used up.
+        wishes: what is wanted.
+
+    Returns:
+        The rows, and the items that their positions are of.
+    """
+    failed = found.failed_draw.finish(failed_items(found, wishes))
+    left = min(wishes.items - failed.place.size, found.population)
+    audit = found.audit_draw.finish(min(wishes.audit, left))
+    rest = choosing.Rest(
+        pool=pool,
+        out=np.sort(np.concatenate([found.known, audit.place])),
+        items=found.population - audit.place.size,
+        key=wishes.key,
+        wave=wishes.wave,
+        pilot_tau=pilot_tau,
+    )
+    chosen = choosing.choose(rest, wishes.weighing, left - audit.place.size)
+    places = (failed.place, audit.place, chosen.certain.place, chosen.drawn.place)
+    picked = pool.pick(np.sort(np.concatenate(places)))
+    rows = Rows()
+    rows.constants = {"population": found.population, "failed": found.failed, **chosen.constants}
+    rows.notes += chosen.notes
+    for stratum, taken, population in (
+        ("failed", failed, found.failed),
+        ("audit", audit, found.population),
+    ):
+        if count := taken.place.size:
+            u = taken.key.view(np.float64)
+            at = np.searchsorted(picked.place, taken.place)
+            pi = np.full(count, count / population)
+            rows.add(stratum, at, s=np.ones(count), pi=pi, u=u, order=u, tau=float(u.max()))
+    if chosen.drawn.place.size:
+        _add_drawn(rows, picked, rest, chosen)
+    elif chosen.certain.place.size:
+        _add_certain(rows, picked, rest, chosen.certain)
+    return rows, picked
 
 
 def ties(ids: Sequence[str], key: bytes) -> frames.Floats:
@@ -191,76 +261,57 @@ def ties(ids: Sequence[str], key: bytes) -> frames.Floats:
     return prn.uniform(ids, prn.derive_key(key, "ties"))
 
 
-def _certain(
-    rows: Rows,
-    frame: frames.Frame,
-    ids: Sequence[str],
-    eps: frames.Floats,
-    rest: frames.Longs,
-    size: int,
-    wishes: Wishes,
-) -> None:
-    """The most suspicious of what the audit left, served by falling risk."""
-    u = ties([ids[i] for i in rest], wishes.key)
-    order = rules.risk_order(eps[rest], u)[:size]
-    at = rest[order]
+def _add_certain(rows: Rows, picked: pools.Picked, rest: choosing.Rest, taken: streams.Taken) -> None:
+    """Served by falling risk."""
+    at = np.searchsorted(picked.place, taken.place)
+    u = frames.hashed(picked.ids.take(pa.array(at)), rest.tie_key)
+    order = np.lexsort((u, taken.key))
+    at, size = at[order], len(at)
     rows.add(
         "certain",
         at,
-        s=eps[at],
+        s=picked.risk[at],
         pi=np.ones(size),
         u=u[order],
         order=np.arange(size, dtype=np.float64),
         tau=math.inf,
     )
-    rows.constants["threshold"] = float(eps[at[-1]])
 
 
-def _drawn(
-    rows: Rows,
-    frame: frames.Frame,
-    ids: Sequence[str],
-    eps: frames.Floats,
-    rest: frames.Longs,
-    size: int,
-    pilot_tau: float,
-    wishes: Wishes,
-) -> None:
-    """A priority sample by the rule's size measures, with what the rule takes for certain among it."""
-    inclusion = wishes.weighing.inclusion(eps[rest], size, ties([ids[i] for i in rest], wishes.key))
-    rows.notes += [said for said in (inclusion.warning, inclusion.note) if said]
-    u = _numbers(frame, ids, rest, pilot_tau, wishes)
-    drawn = draws.draw_exact(weighing.scores(inclusion), u, size, inclusion.take_all)
-    at = rest[drawn.selected]
-    chosen = drawn.selected
-    rows.add(
-        "drawn",
-        at,
-        s=drawn.score[chosen],
-        pi=drawn.pi[chosen],
-        u=u[chosen],
-        order=drawn.rank[chosen],
-        tau=drawn.tau,
-    )
-    rows.constants.update({**inclusion.constants, "tau": drawn.tau})
+def _add_drawn(rows: Rows, picked: pools.Picked, rest: choosing.Rest, chosen: choosing.Chosen) -> None:
+    """Served by r; those that are certain among the others, as if drawn with s = 1/τ (`stats.draws`)."""
+    places = np.sort(np.concatenate([chosen.certain.place, chosen.drawn.place]))
+    at = np.searchsorted(picked.place, places)
+    sure = np.isin(places, chosen.certain.place, assume_unique=True)
+    u = rest.numbers(picked.ids.take(pa.array(at)), picked.u[at])
+    tau = chosen.drawn.cut.tau
+    # when all were drawn, the last of them takes the place of τ; with nobody else u itself will do
+    scale = tau if math.isfinite(tau) else float(chosen.drawn.key.view(np.float64).max(initial=0.0)) or 1.0
+    s, r = np.full(len(at), 1.0 / scale), u * scale
+    s[~sure] = chosen.score(picked.risk[at[~sure]])
+    r[~sure] = u[~sure] / s[~sure]
+    pi = np.ones(len(at))
+    pi[~sure] = np.minimum(1.0, tau * s[~sure])
+    rows.add("drawn", at, s=s, pi=pi, u=u, order=r, tau=tau)
+    rows.constants["tau"] = tau
 
 
-def _numbers(
-    frame: frames.Frame, ids: Sequence[str], rest: frames.Longs, pilot_tau: float, wishes: Wishes
-) -> frames.Floats:
-    """Uniform numbers given all earlier draws: rescaled after the pilot (8.1), fresh in later waves."""
-    fresh = prn.uniform([ids[i] for i in rest], prn.derive_key(wishes.key, f"wave-{wishes.wave}/drawn"))
-    if wishes.wave > 1:
-        return fresh
-    u = frame.u[rest]
-    # whom the pilot drew and nobody answered has used up its number
-    unused = u > pilot_tau
-    fresh[unused] = draws.rescale(u[unused], pilot_tau)
-    return fresh
+class Located(Protocol):
+    """N items that a plan's rows are among: a frame, or those that were picked."""
+
+    @property
+    def ids(self) -> pa.Array:
+        """Item ids, [N]."""
+        ...
+
+    @property
+    def shard(self) -> frames.Longs:
+        """Shard of each, [N]."""
+        ...
 
 
-def table(frame: frames.Frame, rows: Rows, wishes: Wishes, label: pa.Array, cost_micros: int) -> pa.Table:
-    """Builds the PLAN table, in the order of the frame. `label` is the machine's after flips, [N]."""
+def table(frame: Located, rows: Rows, wishes: Wishes, label: pa.Array, cost_micros: int) -> pa.Table:
+    """Builds the PLAN table, in the order of shards and ids. `label` is the machine's after flips, [N]."""
     if not rows.at:
         at = np.empty(0, dtype=np.int64)
         columns = [np.empty(0)] * 5

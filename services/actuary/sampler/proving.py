@@ -9,16 +9,15 @@ would not be found again.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from actuary.jobs import worker
-from actuary.sampler import certificate, certifying, frames, people, planning, verifying
-from actuary.stats import audits, draws, sizing
-from actuary.storage import artifacts, objects
+from actuary.sampler import certificate, certifying, frames, people, planning, pools, surveying, verifying
+from actuary.stats import audits, sizing
+from actuary.storage import artifacts
 
 FIRST = 1
 """Wave of a certificate's first plan; the pilot comes before it."""
@@ -31,6 +30,8 @@ class Drawn:
     """A plan of a certificate."""
 
     rows: planning.Rows
+    picked: pools.Picked
+    """The items that the rows' positions are of."""
     frozen: certifying.Frozen
     another: bool
     """Whether a further plan follows once people have answered this one."""
@@ -65,78 +66,77 @@ def _looks(guarantee: Mapping[str, Any], sampling: Mapping[str, Any]) -> tuple[i
 
 
 def draw(
-    store: objects.ObjectStore,
-    spec: Mapping[str, Any],
-    risks: str,
-    asked: planning.Wishes,
-    frame: frames.Frame,
+    stored: pools.Stored, spec: Mapping[str, Any], found: surveying.Survey, asked: planning.Wishes
 ) -> Drawn:
     """Draws the certificate's plan of a wave from what lies in the store.
 
     Args:
-        store: where the artifacts are.
+        stored: the frozen risks.
         spec: JSON form of the message `Plan`.
-        risks: URI of the frozen risks.
+        found: the survey of the same pool.
         asked: labels, doubles and key of the plan.
-        frame: the pool.
 
     Raises:
         errors.InvalidInputError: a guarantee that the pool cannot have.
     """
-    own = FIRST  # plans before the certificate's
     plans, resolved = list(spec["earlier_plans"]), list(spec.get("earlier_resolved", []))
     sources = certificate.Sources(
         items=spec["items"],
-        risks=risks,
-        earlier_plans=tuple(plans[:own]),
-        earlier_resolved=tuple(resolved[:own]),
-        plans=tuple(plans[own:]),
-        resolved=tuple(resolved[own:]),
+        risks=stored.manifest.uri,
+        earlier_plans=tuple(plans[:FIRST]),
+        earlier_resolved=tuple(resolved[:FIRST]),
+        plans=tuple(plans[FIRST:]),
+        resolved=tuple(resolved[FIRST:]),
     )
     classes, number = list(spec["classes"]), asked.wave - FIRST
-    pool = verifying.read_pool(store, sources, classes, asked.key)
+    pool = verifying.read_pool(stored.store, sources, classes, asked.key)
     rows = planning.Rows()
     if number == 0:
-        _failed(rows, frame, pool, asked)
-        spent = len(np.concatenate([np.empty(0), *rows.at]))
+        spent = _failed(rows, stored, pool, found, asked)
         frozen = certifying.freeze(pool, wishes(spec, asked.items - spent))
         rows.notes += _notes(frozen)
     else:
-        first = artifacts.read_manifest(store, sources.plans[0])[0]
+        first = artifacts.read_manifest(stored.store, sources.plans[0])[0]
         frozen = certifying.Frozen.from_record(first.parameters["design"]["certificate"])
-    label = certifying.answers(people.waves(store, sources.plans, sources.resolved, classes), pool.ids)
-    orders = certifying.orders(pool, frozen)
-    own_rows = certifying.rows(pool, frozen, orders, label, number)
-    _append(rows, own_rows, frames.indices(frame.ids, pool.ids))
+    waves = people.waves(stored.store, sources.plans, sources.resolved, classes)
+    label, orders = certifying.answers(waves, pool.ids), certifying.orders(pool, frozen)
+    own = certifying.rows(pool, frozen, orders, label, number)
+    for name in ("at", "stratum", "s", "pi", "u", "order", "tau"):
+        getattr(rows, name).extend(getattr(own, name))
     walks = [
-        certifying.walk(pool, group, found, label, number)
-        for group, found in zip(frozen.groups, orders, strict=True)
+        certifying.walk(pool, group, each, label, number)
+        for group, each in zip(frozen.groups, orders, strict=True)
     ]
     another = any(not walk.finished or len(walk.steps) > number + 1 for walk in walks)
-    return Drawn(rows=rows, frozen=frozen, another=another)
+    return Drawn(rows=rows, picked=_picked(stored, pool, rows), frozen=frozen, another=another)
 
 
-def _failed(rows: planning.Rows, frame: frames.Frame, pool: certifying.Pool, asked: planning.Wishes) -> None:
+def _failed(
+    rows: planning.Rows,
+    stored: pools.Stored,
+    pool: certifying.Pool,
+    found: surveying.Survey,
+    asked: planning.Wishes,
+) -> int:
     """Items without a machine label come first: no claim is about them, people alone can label them."""
-    known = pool.known[frames.indices(pool.ids, frame.ids)]
-    failed = np.flatnonzero(~frame.labelled & ~known)
-    had = int((~frame.labelled & known).sum())  # by the pilot, of the same share
-    most = math.floor(asked.failed_share * asked.labels + 1e-9) - had
-    take = max(0, min(len(failed), asked.items, most))
-    if take:
-        drawn = draws.srs(frame.u[failed], take)
-        at = failed[drawn.selected]
-        u = frame.u[at]
-        pi = np.full(take, take / len(failed))
-        rows.add("failed", at, s=np.ones(take), pi=pi, u=u, order=u, tau=drawn.tau)
-    rows.constants = {"failed": len(failed)}
+    most = planning.failed_items(found, asked)
+    taken = found.failed_draw.finish(most)
+    if most:
+        u = taken.key.view(np.float64)
+        order = np.argsort(taken.place)
+        names = stored.pick(taken.place[order]).ids
+        at, u = frames.indices(pool.ids, names), u[order]
+        pi = np.full(most, most / found.failed)
+        rows.add("failed", at, s=np.ones(most), pi=pi, u=u, order=u, tau=float(u.max()))
+    rows.constants = {"failed": found.failed}
+    return most
 
 
-def _append(rows: planning.Rows, own: planning.Rows, at: frames.Longs) -> None:
-    """Appends the certificate's rows; `at` are the positions of the pool's items in the frame."""
-    rows.at += [at[each] for each in own.at]
-    for name in ("stratum", "s", "pi", "u", "order", "tau"):
-        getattr(rows, name).extend(getattr(own, name))
+def _picked(stored: pools.Stored, pool: certifying.Pool, rows: planning.Rows) -> pools.Picked:
+    """The items that the rows ask about; the rows' positions become those among them."""
+    chosen = np.unique(np.concatenate([*rows.at, np.empty(0, dtype=np.int64)]))
+    rows.at = [np.searchsorted(chosen, at) for at in rows.at]
+    return stored.pick(stored.places(chosen))
 
 
 def _notes(frozen: certifying.Frozen) -> list[str]:

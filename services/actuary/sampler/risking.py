@@ -1,6 +1,6 @@
 """The risk of every label: a critic's scores calibrated on the pilot, and flips where they provably pay.
 
-Pure; reading and writing is `work`. Every item, labelled or not, is priced by the model of its own fold,
+Pure; reading and writing is `stored`. Every item, labelled or not, is priced by the model of its own fold,
 which has not seen its label (algorithms.md 8.4), and neither labels nor risks change after wave 1 has been
 planned. Whether the critic is worth following at all is another question, and `judging` asks it.
 """
@@ -31,6 +31,9 @@ found.
 
 _PRICED_AT_ONCE = 65_536
 """Rows whose features are in memory together."""
+
+_COLUMNS = ("machine", "final", "machine_risk", "risk", "probabilities", "fold", "u", "shard")
+"""Arrays of `Risks`."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,11 @@ class Model:
     def items(self) -> int:
         """n: labelled pilot items with a machine label."""
         return len(self.wrong)
+
+    @property
+    def flipping(self) -> bool:
+        """Whether the pilot proves that flipping pays."""
+        return self.flips is not None and self.flips.pays
 
     def to_json(self) -> bytes:
         """The model as JSON."""
@@ -126,6 +134,15 @@ class Risks:
     shard: frames.Longs
     ids: pa.Array
 
+    def take(self, rows: frames.Longs) -> Risks:
+        """Returns some rows as risks of their own."""
+        return dataclasses.replace(
+            self,
+            **{name: getattr(self, name)[rows] for name in _COLUMNS},
+            outcome=self.outcome.take(pa.array(rows)),
+            ids=self.ids.take(pa.array(rows)),
+        )
+
     def soft(self, rows: frames.Longs) -> frames.Floats:
         """Class probabilities of labelled items: the annotator's, calibrated, or what the risk implies.
 
@@ -146,7 +163,7 @@ class Risks:
 
 def folds_of(frame: frames.Frame, key: bytes) -> frames.Longs:
     """Returns the fold of every item, from numbers of their own, [N]."""
-    u = prn.uniform(frame.ids.to_pylist(), prn.derive_key(key, "fold"))
+    u = frames.hashed(frame.ids, prn.derive_key(key, "fold"))
     return prn.fold(u, FOLDS).astype(np.int64)
 
 
@@ -216,8 +233,7 @@ def price(frame: frames.Frame, model: Model, key: bytes) -> Risks:
         probabilities[given] = flips.recalibrated(
             frame.probabilities[given], frame.label[given], machine_risk[given]
         )
-    pays = model.flips is not None and model.flips.pays
-    if model.flips is not None and pays:
+    if model.flips is not None and model.flipping:
         sure = given & (np.nan_to_num(machine_risk) > model.flips.above)
         if sure.any():
             final[sure], final_risk[sure] = flips.flip(frame.label[sure], probabilities[sure])
@@ -228,7 +244,7 @@ def price(frame: frames.Frame, model: Model, key: bytes) -> Risks:
         risk=final_risk,
         probabilities=probabilities,
         fold=fold,
-        flips=pays,
+        flips=model.flipping,
         outcome=frame.outcome,
         u=frame.u,
         shard=frame.shard,
@@ -248,18 +264,37 @@ def table(frame: frames.Frame, risks: Risks, classes: Sequence[str]) -> pa.Table
             "flipped": risks.final != risks.machine,
             "risk": pa.array(risks.risk, mask=np.isnan(risks.risk)),
             "machine_risk": pa.array(risks.machine_risk, mask=np.isnan(risks.machine_risk)),
-            "probabilities": pa.array(
-                [
-                    None if gone else row
-                    for gone, row in zip(missing.tolist(), risks.probabilities.tolist(), strict=True)
-                ],
-                pa.list_(pa.float64()),
-            ),
+            "probabilities": _lists(risks.probabilities, missing),
             "fold": pa.array(risks.fold, pa.int8()),
             "u": risks.u,
             "outcome": pc.fill_null(risks.outcome, "FAILED"),
             "shard": risks.shard,
         }
+    )
+
+
+def _lists(rows: frames.Floats, missing: frames.Bools) -> pa.Array:
+    """Turns rows of numbers into lists; null where they are missing."""
+    ends = np.cumsum(np.where(missing, 0, rows.shape[1]), dtype=np.int32)
+    return pa.ListArray.from_arrays(
+        pa.array(np.concatenate([np.zeros(1, np.int32), ends])),
+        pa.array(rows[~missing].ravel()),
+        mask=pa.array(missing),
+    )
+
+
+def joined(pieces: Sequence[Risks]) -> Risks:
+    """Returns some risks, at least one, as one."""
+    if len(pieces) == 1:
+        return pieces[0]
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(each, name) for each in pieces]) for name in _COLUMNS
+    }
+    return dataclasses.replace(
+        pieces[0],
+        **columns,
+        outcome=pa.concat_arrays([each.outcome.cast(pa.string()) for each in pieces]),
+        ids=pa.concat_arrays([each.ids for each in pieces]),
     )
 
 

@@ -15,6 +15,7 @@ randomness and no dependency but NumPy and SciPy; chance comes in as permanent r
     flips       changing labels where that provably pays
     rules       inclusion probabilities for a budget: those of the ACT paper
     robust      those that serve estimates too: square root, hybrid, Lagrange
+    tuning      which γ of theirs a pilot asks for
     weighing    any of these rules by its name and parameters, and the size measures of its draw
     budgets     what an aim costs, and how strata share a budget
     draws       from probabilities to a sample
@@ -23,9 +24,11 @@ randomness and no dependency but NumPy and SciPy; chance comes in as permanent r
     words       whole numbers for floats: an order to count, sums that no order changes
     orders      who comes first, as columns of a chunk
     streams     selections from more items than memory holds
+    firsts      the same in one pass, where the sample fits memory
     families    probabilities that rise with one constant
     levels      that constant for a budget, from chunks
-    streamed_hybrid  the hybrid rule from chunks
+    streamed_weighing  any rule's size measures from chunks
+    streamed_hybrid  the hybrid rule from chunks, drawn without its constant
     hypergeometric  exact tails, whatever the size of the population
     intervals   bounds that hold
     anytime     bounds that may be watched

@@ -20,7 +20,7 @@ from __future__ import annotations
 import dataclasses
 import fractions
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 
 import numpy as np
 
@@ -54,12 +54,15 @@ class Priced:
 Passes = Callable[[], Iterable[Priced]]
 """Gives a new pass over all chunks; in any order, but always of the same items."""
 
+_Trials = Generator[float, int | float, tuple[float, int | float]]
+
 
 class Sketch:
     """A pool by (risk, cost), coarsely counted, with its exact totals. Shards can be merged, in any order."""
 
     def __init__(self) -> None:
-        self.cells = np.zeros(_RISK_CELLS * _COST_CELLS, dtype=np.int64)
+        self.cells = np.zeros(_RISK_CELLS, dtype=np.int64)
+        """Items by cell; those of other costs than 1 have cells only once they come."""
         self.items = 0
         self.risk = 0
         """Σ ε in units of 2^-`words.UNIT_BITS`."""
@@ -69,6 +72,10 @@ class Sketch:
         """Σ c of items whose risk is not 0."""
         self.smallest = words.INFINITE
         """Word of the smallest risk that is not 0."""
+        self.largest = 0
+        """Word of the largest risk."""
+        self.none = 0
+        """Items of risk 0."""
 
     def add(self, chunk: Priced) -> None:
         """Counts a chunk.
@@ -85,12 +92,15 @@ class Sketch:
         self.items += found.size
         self.risk += words.total(np.asarray(chunk.risk, dtype=np.float64))
         positive = found if int(found.min()) > 0 else found[found > 0]
+        self.none += found.size - positive.size
+        self.largest = max(self.largest, int(found.max()))
         self.smallest = min(self.smallest, int(positive.min(initial=words.INFINITE)))
         if chunk.cost is None:
             self.cost += found.size
-            self.positive += int(np.count_nonzero(found))
+            self.positive += positive.size
         else:
             costs = orders.whole_costs(chunk.cost, found.size)
+            self._grow()
             cell += ((costs.astype(np.float64).view(np.int64) >> _COST_SHIFT) - _COST_BASE) * _RISK_CELLS
             self.cost += words.whole_total(costs)
             self.positive += words.whole_total(costs[found > 0])
@@ -98,19 +108,39 @@ class Sketch:
         counted = np.bincount(cell - first)
         self.cells[first : first + counted.size] += counted
 
+    def _grow(self) -> None:
+        if self.cells.size == _RISK_CELLS:
+            whole = np.zeros(_RISK_CELLS * _COST_CELLS, dtype=np.int64)
+            whole[:_RISK_CELLS] = self.cells
+            self.cells = whole
+
     def merge(self, other: Sketch) -> None:
         """Adds the sketch of another shard."""
-        self.cells += other.cells
+        if other.cells.size > self.cells.size:
+            self._grow()
+        self.cells[: other.cells.size] += other.cells
         self.items += other.items
         self.risk += other.risk
         self.cost += other.cost
         self.positive += other.positive
         self.smallest = min(self.smallest, other.smallest)
+        self.largest = max(self.largest, other.largest)
+        self.none += other.none
 
     @property
     def mean(self) -> float:
         """Mean ε: the correctly rounded sum over N."""
         return words.rounded(self.risk) / self.items
+
+    @property
+    def least(self) -> float:
+        """The smallest risk."""
+        return 0.0 if self.none else words.value(self.smallest)
+
+    @property
+    def most(self) -> float:
+        """The largest risk."""
+        return words.value(self.largest)
 
     def points(self) -> tuple[checks.Floats, checks.Floats, checks.Floats]:
         """Returns one point a filled cell: its risk, its cost, the number of items."""
@@ -159,8 +189,57 @@ def solve(passes: Passes, family: families.Family, budget: float, known: Sketch)
     >>> round(solve(passes, families.Proportional(), 1.5, sketch(passes)), 9)
     2.5
     """
+    return solve_all(passes, [family], budget, known)[0]
+
+
+def solve_all(passes: Passes, each: Sequence[families.Family], budget: float, known: Sketch) -> list[float]:
+    """Returns the θ of each of some families, as `solve` does, in as many passes as the slowest needs.
+
+    Args:
+        passes: over all items.
+        each: the rules.
+        budget: B, the same for each.
+        known: the sketch of the same items.
+
+    Returns:
+        θ of each; the same bits as `solve`.
+
+    Raises:
+        BudgetInfeasible, ValueError: as `solve`.
+
+    >>> pool = [Priced(risk=np.array([0.9, 0.1]))]
+    >>> both = [families.Proportional(), families.SquareRoot(mean=0.5, gamma=1.0)]
+    >>> [round(theta, 6) for theta in solve_all(lambda: pool, both, 0.5, sketch(lambda: pool))]
+    [0.5, 0.353553]
+    """
     if not 0.0 < budget <= known.cost:
         raise ValueError(f"budget: expected a number in (0, {known.cost}], got {budget}")
+    target = int(fractions.Fraction(budget) * 2**_FINE_BITS)
+    solved: dict[int, float] = {}
+    with np.errstate(over="ignore", divide="ignore"):  # while θ is looked for among all scales
+        searches = [_search(family, budget, target, known) for family in each]
+        trials = {number: next(search) for number, search in enumerate(searches)}
+        while trials:
+            sums = dict.fromkeys(trials, 0)
+            for chunk in passes():
+                for number, theta in trials.items():
+                    sums[number] += _spent(chunk, each[number], theta)
+            for number, found in sums.items():
+                try:
+                    trials[number] = searches[number].send(found >> (words.UNIT_BITS - _FINE_BITS))
+                except StopIteration as end:
+                    del trials[number]
+                    solved[number], reached = end.value
+                    if abs(reached - target) > 1e-9 * target:
+                        nearest = reached / 2**_FINE_BITS
+                        raise ValueError(
+                            f"budget: expected a rule that can spend {budget:g}, the nearest is {nearest:g}"
+                        ) from None
+    return [solved[number] for number in range(len(each))]
+
+
+def _search(family: families.Family, budget: float, target: int, known: Sketch) -> _Trials:
+    """Trial values of θ that start from what the sketch says; each is answered with what it spends."""
     least = family.floor * known.cost
     if least > budget * (1.0 + TOLERANCE):
         raise checks.BudgetInfeasible(
@@ -174,20 +253,19 @@ def solve(passes: Passes, family: families.Family, budget: float, known: Sketch)
     def guess(theta: float) -> float:
         return float((priced * family.pi(risk, cost, theta)).sum())
 
-    def spent(theta: float) -> int:
-        return sum(_spent(chunk, family, theta) for chunk in passes()) >> (words.UNIT_BITS - _FINE_BITS)
+    start = _solved(guess, _trials(float(budget), 1.0, None))
+    step = start * 2.0**-10
+    slope = (guess(start + step) - guess(start)) / step * 2.0**_FINE_BITS if step > 0.0 else None
+    return _trials(target, start, slope)
 
-    target = int(fractions.Fraction(budget) * 2**_FINE_BITS)
-    with np.errstate(over="ignore", divide="ignore"):  # while θ is looked for among all scales
-        start, _ = _root(guess, float(budget), 1.0, None)
-        step = start * 2.0**-10
-        slope = (guess(start + step) - guess(start)) / step * 2.0**_FINE_BITS if step > 0.0 else None
-        theta, reached = _root(spent, target, start, slope)
-    if abs(reached - target) > 1e-9 * target:
-        raise ValueError(
-            f"budget: expected a rule that can spend {budget:g}, the nearest is {reached / 2**_FINE_BITS:g}"
-        )
-    return theta
+
+def _solved(spent: Callable[[float], float], trials: _Trials) -> float:
+    theta = next(trials)
+    while True:
+        try:
+            theta = trials.send(spent(theta))
+        except StopIteration as end:
+            return float(end.value[0])
 
 
 def _spent(chunk: Priced, family: families.Family, theta: float) -> int:
@@ -197,17 +275,18 @@ def _spent(chunk: Priced, family: families.Family, theta: float) -> int:
     return words.total(cost * family.pi(chunk.risk, cost, theta))
 
 
-def _root(
-    spent: Callable[[float], int | float], target: int | float, start: float, slope: float | None
-) -> tuple[float, int | float]:
-    """Finds θ >= 0 with spent(θ) = target, for a rising function.
+def _trials(target: int | float, start: float, slope: float | None) -> _Trials:
+    """Finds θ >= 0 at which what is spent, a rising function of it, is the target.
+
+    It yields a trial θ, is sent what that spends, and returns the best θ with what it spent.
 
     Secant steps inside a bracket; where three of them have not halved it, its middle. The middle is that of
     the words, so that the search is through scales as well, and ends after 63 halvings at the latest.
     """
     low, high = 0, int(np.float64(_LARGEST).view(np.int64))
     widths = [high - low]
-    theta, found = start, spent(start)
+    theta = start
+    found = yield theta
     best, last = (theta, found), (theta, math.nan)
     while True:
         off = float(found - target)
@@ -226,7 +305,8 @@ def _root(
         if stalled or not words.value(low) < following < words.value(high):
             following = words.value((low + high) // 2)
             widths = widths[-1:]
-        theta, found = following, spent(following)
+        theta = following
+        found = yield theta
 
 
 def normalised(

@@ -9,6 +9,7 @@ The module deliberately sees one chunk at a time and selects nothing.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +20,36 @@ _LARGEST = float(np.finfo(np.float64).max)
 _ONE = int(np.float64(1.0).view(np.int64))
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Made:
+    """Numbers of a chunk that are made where somebody looks at them, and nowhere else.
+
+    A tie number is a hash of an id, which costs more than all else that an order does with an item, and only
+    the few items that tie at a cut need one.
+
+    >>> made = Made(lambda rows: rows / 10.0)
+    >>> made.take(np.array([3, 5, 7]))[np.array([1])].tolist()
+    [0.5]
+    """
+
+    make: Callable[[checks.Integers], checks.Floats]
+    """Takes rows of the chunk, [m]; returns their numbers, [m], in (0, 1)."""
+
+    def __getitem__(self, rows: checks.Integers) -> checks.Floats:
+        return self.make(rows)
+
+    def take(self, rows: checks.Integers) -> Made:
+        """Returns those of some rows, [m], as a chunk of their own; makes none."""
+        return Made(lambda more: self.make(rows[more]))
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
     """A chunk of n items as an order sees them: by `key`, then `tie`, then `place`, all ascending."""
 
     key: checks.Integers
     """Words (`words.rising`, `words.falling`), [n]."""
-    tie: checks.Floats
+    tie: checks.Floats | Made
     """Numbers in (0, 1) that order items of one key, [n]."""
     place: checks.Integers | int
     """Where each item stands in the pool: unique over all chunks, at least 0, [n]. A number is the place of
@@ -37,9 +61,9 @@ class Keys:
         """Returns the words of column `level` (0 key, 1 tie, 2 place) in some rows; None means all."""
         if level == 2:
             return self.places(rows)
-        column = (self.key, self.tie)[level]
-        chosen = column if rows is None else column[rows]
-        return words.rising("tie", chosen, 1.0) if level == 1 else np.asarray(chosen, dtype=np.int64)
+        if level == 1:
+            return words.rising("tie", self.tie[np.arange(self.key.size) if rows is None else rows], 1.0)
+        return self.key if rows is None else self.key[rows]
 
     def places(self, rows: checks.Integers | None = None) -> checks.Integers:
         """Returns the places of some rows; None means all."""
@@ -49,13 +73,16 @@ class Keys:
 
 
 def by_risk(
-    risk: npt.ArrayLike, u_tie: npt.ArrayLike, place: npt.ArrayLike | int, cost: npt.ArrayLike | None = None
+    risk: npt.ArrayLike,
+    u_tie: npt.ArrayLike | Made,
+    place: npt.ArrayLike | int,
+    cost: npt.ArrayLike | None = None,
 ) -> Keys:
     """The order of suspicion: risk, or risk per cost, falling; ties by u_tie (`rules.risk_order`).
 
     Args:
         risk: ε, shape [n], in [0, 1].
-        u_tie: [n] in (0, 1), from the key of ties.
+        u_tie: [n] in (0, 1), from the key of ties; or how to make them, for those few that are looked at.
         place: [n], see `Keys`.
         cost: c, whole numbers of at least 1, [n]; None for a budget in items.
 
@@ -143,11 +170,37 @@ def whole_costs(cost: npt.ArrayLike, size: int) -> checks.Integers:
     return costs.astype(np.int64, copy=False)
 
 
+def outside(place: checks.Integers | int, size: int, out: checks.Integers) -> checks.Integers:
+    """Returns the rows of a chunk whose places are not among some others.
+
+    Args:
+        place: of the chunk's n items, see `Keys`.
+        size: n.
+        out: places to leave out, rising, [m].
+
+    >>> outside(10, 4, np.array([3, 11, 13])).tolist(), outside(np.array([5, 11]), 2, np.array([11])).tolist()
+    ([0, 2], [0])
+    """
+    left = np.ones(size, dtype=np.bool_)
+    if isinstance(place, int):
+        first, last = np.searchsorted(out, [place, place + size])
+        left[out[first:last] - place] = False
+    elif size:
+        near = out[np.searchsorted(out, place.min()) : np.searchsorted(out, place.max(), side="right")]
+        if near.size:
+            at = np.minimum(np.searchsorted(near, place), near.size - 1)
+            left = near[at] != place
+    return np.flatnonzero(left)
+
+
 def _keys(
-    key: checks.Integers, tie: npt.ArrayLike, place: npt.ArrayLike | int, cost: checks.Integers | None
+    key: checks.Integers,
+    tie: npt.ArrayLike | Made,
+    place: npt.ArrayLike | int,
+    cost: checks.Integers | None,
 ) -> Keys:
-    ties = np.asarray(tie, dtype=np.float64)
-    if ties.shape != key.shape:
+    ties = tie if isinstance(tie, Made) else np.asarray(tie, dtype=np.float64)
+    if not isinstance(ties, Made) and ties.shape != key.shape:
         raise ValueError(f"tie: expected {key.size} values, got shape {ties.shape}")
     if not isinstance(place, int):
         place = np.asarray(place)

@@ -252,7 +252,8 @@ def predict(model: PlattModel, x: npt.ArrayLike) -> checks.Floats:
     features = checks.floats("x", x, ndim=2, nan=True)
     if features.shape[1] != len(model.center):
         raise ValueError(f"x: expected {len(model.center)} features, got {features.shape[1]}")
-    eta = model.intercept + _design(model, features) @ np.array(model.coef)
+    # not a matrix product: BLAS rounds a row by where it stands, and a risk would depend on its shard
+    eta = model.intercept + (_design(model, features) * np.array(model.coef)).sum(axis=1)
     return np.asarray(scipy.special.expit(eta), dtype=np.float64)
 
 

@@ -22,17 +22,13 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from actuary.stats import checks, rules
+from actuary.stats import checks, rules, tuning
 
 GAMMA = 0.3
 """γ without a pilot: at most 8 % worse than uniform over eight critics (algorithms.md T3)."""
 
 GRID = tuple(step / 20.0 for step in range(1, 21))
 """γ that `tune_gamma` tries: .05 to 1."""
-
-ERROR_OFFSET = 0.02
-"""Added to d of the pilot: where all was right in it, some will be wrong elsewhere (algorithms.md T3)."""
-
 
 SMALLEST_AUDIT = 1e-3
 """Of a hybrid. Less of a budget than this is the threshold rule in all but name."""
@@ -204,15 +200,15 @@ def tune_gamma(
     price = checks.costs("cost", cost, size=eps.size)
     if not grid:
         raise ValueError("grid: expected at least one gamma, got none")
-    best, least = 1.0, math.inf
-    for gamma in sorted((_share("grid", g, SMALLEST_MIX) for g in grid), reverse=True):
-        constants = pi_sqrt(eps[~inside], budget, price[~inside], gamma=gamma).constants
+    variances = {}
+    for gamma in grid:
+        constants = pi_sqrt(
+            eps[~inside], budget, price[~inside], gamma=_share("grid", gamma, SMALLEST_MIX)
+        ).constants
         v = (1.0 - gamma) * eps[inside] + gamma * constants["mean"] if constants["mean"] > 0.0 else 1.0
         pi = np.minimum(1.0, constants["kappa"] * np.sqrt(v / price[inside]))
-        variance = float(((wrong + ERROR_OFFSET) / pi).mean())
-        if variance < least:
-            best, least = gamma, variance
-    return best
+        variances[gamma] = tuning.pilot_variance(wrong, pi)
+    return tuning.best_gamma(variances)
 
 
 def pi_hybrid(

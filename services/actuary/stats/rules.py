@@ -32,7 +32,7 @@ SMALLEST_RISK = 1e-300
 
 ALL_EQUAL = "all risks are equal: chance alone decides who is reviewed, as without a critic"
 
-_SATURATION = 40.0
+SATURATION = 40.0
 """expit(40) rounds to 1 in float64."""
 
 
@@ -69,15 +69,23 @@ class Inclusion:
             pi=pi,
             score=score,
             constants=constants,
-            warning=_warning(pi),
+            warning=warning(float(pi.min()), float(pi.mean())),
             take_all=take_all,
             note=ALL_EQUAL if equal else "",
         )
 
 
-def _warning(pi: checks.Floats) -> str:
-    smallest = float(pi.min())
-    if smallest >= min(SMALL_PROBABILITY, SMALL_SHARE * float(pi.mean())):
+def warning(smallest: float, mean: float) -> str:
+    """Says why an estimate from a draw alone would not be valid; empty where it would be.
+
+    Args:
+        smallest: the smallest inclusion probability.
+        mean: their mean.
+
+    >>> warning(0.05, 0.1), warning(1e-6, 0.1)[:40]
+    ('', 'smallest inclusion probability 1e-06 is ')
+    """
+    if smallest >= min(SMALL_PROBABILITY, SMALL_SHARE * mean):
         return ""
     return (
         f"smallest inclusion probability {smallest:.3g} is below {SMALL_PROBABILITY:g}"
@@ -110,7 +118,9 @@ def pi_uniform(items: int, budget: float, cost: npt.ArrayLike | None = None) -> 
     total = float(items) if cost is None else math.fsum(checks.costs("cost", cost, size=items))
     share = checks.budget(budget, total) / total
     pi = np.full(items, share)
-    return Inclusion(pi=pi, score=np.ones(items), constants={"probability": share}, warning=_warning(pi))
+    return Inclusion(
+        pi=pi, score=np.ones(items), constants={"probability": share}, warning=warning(share, share)
+    )
 
 
 def pi_normalised(eps: npt.ArrayLike, budget: float, cost: npt.ArrayLike | None = None) -> Inclusion:
@@ -171,7 +181,8 @@ def pi_exponential(
 ) -> Inclusion:
     """A soft threshold: π_i = 1/(1 + exp(-β (ε_i - α))), α solved so that Σ c_i π_i = B.
 
-    Σ cπ is continuous and strictly decreasing in α, so the root is unique; it is found by Brent's method.
+    Σ cπ is continuous and strictly decreasing in α, so the root is unique; it is found by Brent's method, on
+    sums in the order of ε, so that the order of the items does not change a bit of it.
     Large β approaches the threshold rule, and its weights 1/π then reach 1e13 (algorithms.md T2a): see the
     warning.
 
@@ -203,14 +214,16 @@ def pi_exponential(
     budget = checks.budget(budget, total)
     if not 0.0 < beta <= 1e5:
         raise ValueError(f"beta: expected a number in (0, 1e5], got {beta}")
-    low = -_SATURATION / beta
+    low = -SATURATION / beta
     if budget == total:
         alpha = low
     else:
-        high = 1.0 + (_SATURATION + math.log(total / budget)) / beta
+        high = 1.0 + (SATURATION + math.log(total / budget)) / beta
+        order = np.lexsort((price, eps))
+        e, c = eps[order], price[order]
         alpha = float(
             scipy.optimize.brentq(
-                lambda a: float((price * scipy.special.expit(beta * (eps - a))).sum()) - budget,
+                lambda a: float((c * scipy.special.expit(beta * (e - a))).sum()) - budget,
                 low,
                 high,
                 xtol=1e-15,

@@ -40,6 +40,9 @@ BIN_BITS = 20
 KEPT_ITEMS = 2**19
 """Items that a selection may keep to sort them, at some 32 bytes: 16 MB."""
 
+FEW_ITEMS = 2**15
+"""Items that are sorted faster than counted."""
+
 _LARGEST = 2**63 - 1
 
 Passes = Callable[[], Iterable[orders.Keys]]
@@ -307,7 +310,7 @@ class Taken:
     cut: Cut
 
 
-def take(passes: Passes, budget: int, count: TopCount | None = None) -> Taken:
+def take(passes: Passes, budget: int, count: TopCount | None = None, *, items: int | None = None) -> Taken:
     """Takes the first items of an order, as far as a budget reaches.
 
     By count this is `rules.pi_threshold` (`orders.by_risk`), `draws.draw_exact` (`orders.by_priority`) or
@@ -319,6 +322,8 @@ def take(passes: Passes, budget: int, count: TopCount | None = None) -> Taken:
             nine times where most of them are equal.
         budget: items, or the unit of cost; at least 0.
         count: a count of all items, where one was made already (of shards, by several processes).
+        items: how many there are, where that is known and none has a cost: up to `FEW_ITEMS` are sorted
+            without being counted.
 
     Returns:
         Places, keys, and the cut (its `tau`).
@@ -337,12 +342,16 @@ def take(passes: Passes, budget: int, count: TopCount | None = None) -> Taken:
     >>> taken.place.tolist(), taken.cut.tau
     ([1, 2], 0.5)
     """
-    first = count or _counted(passes, Window())
-    if first.costs is None and first.items < budget:
-        raise ValueError(
-            f"budget: expected at most {first.items} items, those that can be taken, got {budget}"
-        )
-    window = first.solve(budget)
+    window: Window | None
+    if count is None and items is not None and budget < items <= FEW_ITEMS:
+        window = Window(items=items)
+    else:
+        first = count or _counted(passes, Window())
+        if first.costs is None and first.items < budget:
+            raise ValueError(
+                f"budget: expected at most {first.items} items, those that can be taken, got {budget}"
+            )
+        window = first.solve(budget)
     while window is not None and (window.items or 0) > KEPT_ITEMS:
         window = _counted(passes, window).solve(budget)
     selection = Selection(window, budget)

@@ -114,7 +114,9 @@ def test_a_guarantee_sizes_its_own_audit():
 def test_a_target_that_the_budget_cannot_prove_says_how_large_an_audit_must_be():
     parsed = changed("guarantee", {"mode": "target", "max_error_rate": 0.01})
     assert spec.budgeted(parsed, 5000).labels == 1000  # 311 would do; the pilot leaves 500
-    with pytest.raises(errors.InvalidInputError, match=r"expected at least \d+ items to audit.*got 100; raise"):
+    with pytest.raises(
+        errors.InvalidInputError, match=r"expected at least \d+ items to audit.*got 100; raise"
+    ):
         spec.budgeted(parsed, 1000)
     several = changed("guarantee", {"mode": "target", "max_error_rate": 0.01, "looks": 4})
     once = _needed(parsed, 1000)
@@ -123,7 +125,7 @@ def test_a_target_that_the_budget_cannot_prove_says_how_large_an_audit_must_be()
 
 def test_a_reserve_above_what_the_target_allows_is_refused():
     parsed = changed("guarantee", {"mode": "target", "max_error_rate": 0.01, "reserve_items": "11"})
-    with pytest.raises(errors.InvalidInputError, match="guarantee.reserve_items: expected at most 10"):
+    with pytest.raises(errors.InvalidInputError, match=r"guarantee\.reserve_items: expected at most 10"):
         spec.budgeted(parsed, 1000)
 
 

@@ -17,7 +17,7 @@ IDS = pa.array([f"item-{k:03d}" for k in range(SIZE)])
 
 
 def world():
-    """Labels, risks and truth that stay the same while keys change: the critic is useful and overconfident."""
+    """Labels, risks and truth that stay while keys change: the critic is useful and overconfident."""
     rng = np.random.default_rng(3)
     risk = rng.beta(0.6, 2.0, SIZE)
     wrong = rng.random(SIZE) < np.clip(1.3 * risk, 0.0, 0.9)

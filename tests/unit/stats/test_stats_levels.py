@@ -169,6 +169,29 @@ def test_sketches_of_shards_merge_to_that_of_all():
         assert getattr(parts[2], name) == getattr(whole, name)
 
 
+def test_a_sketch_grows_with_the_first_cost_and_knows_the_ends():
+    few, dear = levels.Sketch(), levels.Sketch()
+    few.add(levels.Priced(risk=np.array([0.0, 0.25])))
+    dear.add(levels.Priced(risk=np.array([0.75, 0.5]), cost=np.array([1, 40])))
+
+    few.merge(dear)
+    dear.merge(levels.Sketch())
+
+    assert (few.items, few.cost, few.none, few.least, few.most) == (4, 43, 1, 0.0, 0.75)
+    assert (dear.least, dear.most) == (0.5, 0.75)
+    assert few.points()[2].sum() == 4
+
+
+def test_constants_that_are_solved_for_together_are_those_of_each_alone():
+    risk = pool("beta")
+    known = levels.sketch(passes(risk))
+    each = [families.SquareRoot(mean=known.mean, gamma=gamma) for gamma in (0.05, 0.5, 1.0)]
+
+    together = levels.solve_all(passes(risk), each, 333, known)
+
+    assert together == [levels.solve(passes(risk, seed=1), family, 333, known) for family in each]
+
+
 @settings(max_examples=200, deadline=None)
 @given(values=st.lists(st.floats(0.0, 2.0**34) | st.floats(0.0, 1.0), max_size=50), seed=st.integers(0, 9))
 def test_a_total_is_exact(values, seed):

@@ -43,7 +43,13 @@ def test_the_audit_of_a_target_takes_fewer_labels_than_the_smallest_and_the_larg
     rng = np.random.default_rng(3)
     risk = np.sort(risks())
     design = certificates.target_design(
-        population=risk.size, eligible=risk.size, labels=1500, target=0.05, looks=(1,), alpha1=0.04, alpha2=0.01
+        population=risk.size,
+        eligible=risk.size,
+        labels=1500,
+        target=0.05,
+        looks=(1,),
+        alpha1=0.04,
+        alpha2=0.01,
     )
     best = sizing.target_audit(risk, design)
     least = certificates.audit_size(risk.size, design.allowed, 0.04, 0.01)

@@ -53,6 +53,24 @@ def test_a_threshold_from_chunks_takes_what_the_rule_takes_in_memory(pool, data)
 
 @settings(max_examples=80, deadline=None)
 @given(pool=POOLS, data=st.data())
+def test_few_items_are_sorted_without_being_counted_and_ties_made_when_looked_at(pool, data):
+    risk, tie = (np.array(column) for column in zip(*pool, strict=True))
+    budget = data.draw(st.integers(0, risk.size))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+
+    def made(rows):
+        return orders.by_risk(risk[rows], orders.Made(lambda more: tie[rows[more]]), rows)
+
+    counted = streams.take(passes(made, risk.size, rng), budget)
+    found = streams.take(passes(made, risk.size, rng), budget, items=risk.size)
+
+    assert found.place.tolist() == counted.place.tolist()
+    assert found.key.tolist() == counted.key.tolist()
+    assert found.cut == counted.cut
+
+
+@settings(max_examples=80, deadline=None)
+@given(pool=POOLS, data=st.data())
 def test_a_priority_sample_from_chunks_is_that_of_the_draw_in_memory(pool, data):
     score, u = (np.array(column) for column in zip(*pool, strict=True))
     score[score < 1e-300] = 0.0  # whose r would be infinite
