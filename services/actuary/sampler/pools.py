@@ -109,7 +109,8 @@ class Stored:
         first = np.concatenate([[0], np.cumsum(np.array(counts, dtype=np.int64))])
         which = np.searchsorted(first, at, side="right") - 1
         shards = np.array([ref.shard or 0 for ref in self.manifest.objects], dtype=np.int64)
-        return (shards[which] << _ROW_BITS) + at - first[which]
+        place: frames.Longs = (shards[which] << _ROW_BITS) + at - first[which]
+        return place
 
     def pick(self, place: frames.Longs) -> Picked:
         """See `Pool`.

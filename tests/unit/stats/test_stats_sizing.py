@@ -74,10 +74,10 @@ def test_the_audit_of_a_target_takes_fewer_labels_than_the_smallest_and_the_larg
 
 def test_several_looks_share_the_level_and_need_a_larger_audit():
     def least(looks):
+        planned = tuple(range(1, looks + 1))
         design = certificates.target_design(
-            population=400, eligible=400, labels=60, target=0.05, looks=tuple(range(1, looks + 1)), alpha1=0.04,
-            alpha2=0.01,
-        )  # fmt: skip
+            population=400, eligible=400, labels=60, target=0.05, looks=planned, alpha1=0.04, alpha2=0.01
+        )
         return sizing.target_audit(np.zeros(400), design)
 
     assert least(4) >= least(1)
