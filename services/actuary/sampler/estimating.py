@@ -1,6 +1,6 @@
 """What a campaign may say from its answers so far: accuracies and class shares with intervals, and notes.
 
-Pure; reading and writing is `work`, and what the answers stand for is `phases`.
+Pure; reading and writing is `make_estimate`, and what the answers stand for is `phases`.
 """
 
 from __future__ import annotations
