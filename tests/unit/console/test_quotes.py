@@ -85,6 +85,8 @@ def test_a_quote_from_assumptions_never_answers_without_saying_so(quote):
 
 def test_as_json_a_quote_has_numbers_for_numbers_and_its_notes(quote):
     quote.notes.append("The machine labels do not save money.")
+    quote.status.start_time.FromJsonString("2026-03-02T14:00:00Z")
+    quote.status.progress.outcome_counts["points"] = 40
     form = quotes.plain(quote)
     assert form["points"][0]["human_labels"] == 100
     assert form["points"][0]["money_micros"] == 101_000_000

@@ -120,6 +120,7 @@ def _show(
     following = quotes.following(quoted, int(quoted.budget.human_labels))
     if as_json:
         form = {**quotes.plain(quoted), **further, "answers": answers, "following": following or None}
+        form.pop("status", None)  # of the Job that made it
         typer.echo(json.dumps(form, sort_keys=True, ensure_ascii=False))
         return
     summary.show_quote(quoted, campaign)

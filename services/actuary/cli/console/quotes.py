@@ -83,7 +83,10 @@ def _numbers(form: Any, kind: Any) -> Any:
     plain_form = {}
     for name, value in form.items():
         field = kind.fields_by_name[name]
-        if field.message_type is not None:
+        within = field.message_type
+        if within is not None and (within.file.package != kind.file.package or within.GetOptions().map_entry):
+            plain_form[name] = value  # a type of others has a form of its own
+        elif within is not None:
             plain_form[name] = _numbers(value, field.message_type)
         elif field.cpp_type == field.CPPTYPE_INT64:
             plain_form[name] = int(value)
