@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -13,9 +11,9 @@ from google.protobuf import json_format
 
 from actuary import errors, names
 from actuary.rpc import operations
-from actuary.sampler import inline, inline_estimates, prior_quoting
+from actuary.sampler import inline, inline_estimates, prior_quoting, prior_requests
 from actuary.state import jobs as job_state
-from actuary.stats import assumed, estimates, placing, weighing
+from actuary.stats import estimates, placing, weighing
 from actuary.v1 import (
     campaign_pb2,
     certificate_pb2,
@@ -237,7 +235,7 @@ class SamplerServicer(sampler_service_pb2_grpc.SamplerServiceServicer):
         self, request: sampler_service_pb2.QuotePriorRequest, context: grpc.ServicerContext
     ) -> sampler_service_pb2.QuotePriorResponse:
         """Quotes from the assumptions of the request."""
-        found = prior_quoting.answer(_assumed_wishes(request))
+        found = prior_quoting.answer(prior_requests.wishes(request))
         return json_format.ParseDict(found, sampler_service_pb2.QuotePriorResponse())
 
 
@@ -353,67 +351,3 @@ def _phase(number: int, phase: sampler_service_pb2.DrawPhase) -> placing.Phase:
 
 def _interval(found: estimates.Estimate) -> campaign_pb2.Interval:
     return campaign_pb2.Interval(estimate=found.value, low=found.low, high=found.high, method=found.method)
-
-
-def _assumed_wishes(request: sampler_service_pb2.QuotePriorRequest) -> prior_quoting.Wishes:
-    """What is assumed and wished; every range that is none is named."""
-    given, wrong = request.HasField, list[errors.Violation]()
-
-    def believed(field: str, default: assumed.Range) -> assumed.Range:
-        if not given(field):  # type: ignore[arg-type]
-            return default
-        ends = getattr(request, field)
-        try:
-            return assumed.Range(low=ends.low, high=ends.high, floor=default.floor)
-        except ValueError as error:
-            wrong.append(errors.Violation(field, f"{str(error).partition(': ')[2]}: move the ends"))
-            return default
-
-    def span(field: str) -> prior_quoting.Span | None:
-        if not given(field):  # type: ignore[arg-type]
-            return None
-        ends = getattr(request, field)
-        if not 0.0 <= ends.low <= ends.high:
-            description = f"expected 0 <= low <= high, got low {ends.low} and high {ends.high}: move the ends"
-            wrong.append(errors.Violation(field, description))
-        return prior_quoting.Span(low=ends.low, high=ends.high)
-
-    budget, sampling = request.budget, request.sampling
-    if budget.WhichOneof("human") is None:
-        wrong.append(
-            errors.Violation("budget", "expected human_labels (a count) or human_share, got neither: add one")
-        )
-    share = math.floor(budget.human_share * request.item_count)
-    wishes = prior_quoting.Wishes(
-        items=request.item_count,
-        labels=budget.human_labels if budget.HasField("human_labels") else share,
-        accuracy=believed("machine_accuracy", assumed.MACHINE_ACCURACY),
-        auroc=believed("critic_auroc", assumed.CRITIC_AUROC),
-        weighing=weighing.Weighing.of(json_format.MessageToDict(sampling, preserving_proto_field_name=True)),
-        pilot=sampling.pilot_items if sampling.HasField("pilot_items") else None,
-        audit=sampling.audit_items if sampling.HasField("audit_items") else None,
-        classes=request.class_count if given("class_count") else 2,
-        alpha=1.0 - (sampling.confidence_level if sampling.HasField("confidence_level") else 0.95),
-        double_share=request.double_share,
-        label_micros=budget.human_label_micros,
-        money_micros=budget.money_micros if budget.HasField("money_micros") else None,
-        item_micros=span("machine_item_micros"),
-        item_seconds=span("machine_item_seconds"),
-        label_seconds=span("human_label_seconds"),
-        reviewers=request.reviewer_count if given("reviewer_count") else 1,
-        workers=request.worker_count if given("worker_count") else 1,
-    )
-    if budget.WhichOneof("human") is not None:
-        wrong += _by_their_field(prior_quoting.violations(wishes), budget)
-    if wrong:
-        raise errors.InvalidInputError.of(wrong)
-    return wishes
-
-
-def _by_their_field(wrong: Iterable[errors.Violation], budget: campaign_pb2.Budget) -> list[errors.Violation]:
-    """Violations of the budget by the field that gave it."""
-    path = f"budget.{budget.WhichOneof('human')}"
-    return [
-        dataclasses.replace(each, field=path) if each.field == "budget.human_labels" else each
-        for each in wrong
-    ]
