@@ -199,6 +199,12 @@ class Client:
             raise errors.PreconditionError(message)
         return found
 
+    def quote_prior(
+        self, request: sampler_service_pb2.QuotePriorRequest
+    ) -> sampler_service_pb2.QuotePriorResponse:
+        """Returns what budgets would buy if machine and critic are as assumed; there need be no campaign."""
+        return self._call(self.sampler.QuotePrior, request)
+
     def export(self, name: str) -> pa.Table:
         """Returns the finished data set as an Arrow table (schema EXPORT of the design).
 

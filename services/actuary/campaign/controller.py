@@ -105,6 +105,7 @@ class Controller:
         try:
             budget = _budget(spec, known)
             if budget is not None and "budget" not in record.results:
+                specs.check_training(spec, budget)
                 # the purse can be opened only now: a share becomes a count when the items are counted
                 limits = {"human_labels": budget.labels, "money_micros": spec.money_micros}
                 self._purse.open(record.name, limits)

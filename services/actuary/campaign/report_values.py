@@ -214,7 +214,11 @@ def _curve(
         )
     if not forecast:
         return None
-    return values.QualityCurve(forecast=forecast, reached=reached, true=tuple(true_curve))
+    said = inputs.quote.parameters["results"].get("notes", [])
+    # what a later stage says as well stands at the top of the page
+    again = _notes(inputs)
+    notes = tuple(note for note in said if note not in again)
+    return values.QualityCurve(forecast=forecast, reached=reached, true=tuple(true_curve), notes=notes)
 
 
 def _critic(inputs: closing.Inputs, strategy: str) -> values.CriticQuality | None:

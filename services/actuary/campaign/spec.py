@@ -12,16 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from actuary import errors
-from actuary.stats import certificates
+from actuary.campaign import loss_check
+from actuary.stats import budgets, certificates, training, weighing
 
 PILOT_LEAST = 20
 PILOT_SMALLEST = 100
 PILOT_LARGEST = 500
-SELF_AUDITING = ("square-root", "hybrid")
-"""Rules whose draws are made for estimates: they need no audit beside them."""
-AUDIT_SHARE = 0.4
-"""Share of what the pilot leaves that goes to the uniform audit by default: estimate and corrections then
-rest on about as many labels each. A guess, between the 0.3 and 0.5 that suit hybrid designs."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +38,8 @@ class Spec:
     double_share: float
     review_mode: str
     training_model: str
+    training_lambda: float
+    training_cap: float
     approval_required: bool
     has_truth: bool
     needs_exemplars: bool
@@ -57,6 +55,7 @@ def parse(message: Mapping[str, Any]) -> Spec:
     sampling = message.get("sampling", {})
     review = message.get("review", {})
     data = message.get("data", {})
+    loss = message.get("training", {})
     models = [message.get("annotator", {}).get("model", {}), message.get("critic", {}).get("model", {})]
     return Spec(
         classes=tuple(c.get("name", "") for c in message.get("task", {}).get("classes", [])),
@@ -72,7 +71,9 @@ def parse(message: Mapping[str, Any]) -> Spec:
         confidence_level=float(sampling.get("confidence_level", 0.95)),
         double_share=float(review.get("double_share", 0.0)),
         review_mode=review.get("mode") or "people",
-        training_model=message.get("training", {}).get("model") or "linear",
+        training_model=loss.get("model") or "linear",
+        training_lambda=float(loss.get("lambda", training.LAMBDA)),
+        training_cap=float(loss.get("weight_cap", training.CAP)),
         approval_required=message.get("approval") == "required",
         has_truth=bool(data.get("truth_column")) or str(data.get("uri", "")).startswith("sample:"),
         needs_exemplars=any(model.get("kind") in ("exemplar", "linear") for model in models),
@@ -115,8 +116,7 @@ def budgeted(spec: Spec, items: int) -> Budgeted:
         )
         violations.append(errors.Violation(field, description))
     fitting = min(labels, most)  # so that all that has to change is said at once
-    default = min(max(labels // 2, PILOT_SMALLEST), PILOT_LARGEST)
-    pilot = spec.pilot_items if spec.pilot_items is not None else min(default, max(PILOT_LEAST, labels // 2))
+    pilot = _pilot(spec, labels)
     if pilot > fitting:
         set_lower = "raise it or set sampling.pilot_items lower"
         description = (
@@ -136,9 +136,47 @@ def budgeted(spec: Spec, items: int) -> Budgeted:
         raise errors.InvalidInputError.of(violations, reason="BUDGET_INVALID")
     left = labels - pilot
     # the audit of a guarantee is sized when the risks are frozen
-    default_audit = 0 if spec.rule in SELF_AUDITING or spec.guarantee else round(AUDIT_SHARE * left)
-    audit = spec.audit_items if spec.audit_items is not None else default_audit
+    default = 0 if spec.guarantee else budgets.default_audit(spec.rule, left)
+    audit = spec.audit_items if spec.audit_items is not None else default
     return Budgeted(items=items, labels=labels, pilot=pilot, audit=audit)
+
+
+def _pilot(spec: Spec, labels: int) -> int:
+    """Labels of the pilot."""
+    if spec.pilot_items is not None:
+        return spec.pilot_items
+    return min(max(labels // 2, PILOT_SMALLEST), PILOT_LARGEST, max(PILOT_LEAST, labels // 2))
+
+
+def check_training(spec: Spec, budget: Budgeted) -> None:
+    """Checks that the labels of a budget can be trained on as is asked for, before any of them is bought.
+
+    A label counts as an item: doubles take the same from every stratum. What a guarantee audits, and so what
+    its labels weigh, follows from the risks: the trainer judges it.
+
+    Raises:
+        errors.InvalidInputError: they cannot; says what would.
+    """
+    if spec.training_model == "none" or spec.guarantee:
+        return
+    left = budget.labels - budget.pilot
+    found = loss_check.without_chance(spec.rule, spec.audit_items, left)
+    if spec.rule in ("threshold", "hybrid"):
+        drawn = budget.audit
+        if spec.rule == "hybrid":
+            share = weighing.Weighing.of(spec.message.get("sampling", {})).audit_share
+            drawn += round(share * (left - budget.audit))
+        found += loss_check.too_uneven(
+            rule=spec.rule,
+            items=budget.items,
+            pilot=budget.pilot,
+            drawn=drawn,
+            certain=left - drawn,
+            lam=spec.training_lambda,
+            cap=spec.training_cap,
+        )
+    if found:
+        raise errors.InvalidInputError.of(found, reason="LOSS_NOT_SUPPORTED")
 
 
 def _unpaid(spec: Spec, pilot: int) -> list[errors.Violation]:
@@ -212,6 +250,10 @@ def violations(spec: Spec) -> list[errors.Violation]:
         found.append(errors.Violation("budget.human_labels", description))
     found += _unpaid(spec, pilot)
     found += _guarantee(spec)
+    if spec.training_model != "none" and not spec.guarantee:
+        labels = spec.human_labels
+        left = None if labels is None else labels - _pilot(spec, labels)
+        found += loss_check.without_chance(spec.rule, spec.audit_items, left)
     for path, model in _models(message):
         if not {*model.get("prices", {})} - {"compute_seconds_limit"}:
             description = (

@@ -11,10 +11,12 @@ import enum
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import typer.core
+
+from actuary.cli import review_app
+from actuary.cli.arguments import HERE, CampaignId, Data, Server
 
 app = typer.Typer(
     name="actuary",
@@ -24,40 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-
-class ReviewGroup(typer.core.TyperGroup):
-    """Lets `actuary review CAMPAIGN` stand for `actuary review loop CAMPAIGN`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Inserts the command that was left out."""
-        if args and not args[0].startswith("-") and args[0] not in self.commands:
-            args.insert(0, "loop")
-        return super().parse_args(ctx, args)
-
-
-review_app = typer.Typer(
-    cls=ReviewGroup,
-    help="Answer tasks: in this terminal (`actuary review CAMPAIGN`), or through files.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
-app.add_typer(review_app, name="review")
-
-Data = Annotated[
-    Path,
-    typer.Option(
-        "--data", envvar="ACTUARY_DATA", help="Folder of database and artifacts, when no server is named."
-    ),
-]
-Server = Annotated[
-    str,
-    typer.Option(
-        "--server", envvar="ACTUARY_SERVER", help="host:port of a server; by default one in this process."
-    ),
-]
-CampaignId = Annotated[str, typer.Argument(help="Id of the campaign.")]
-HERE = Path("actuary-data")
+app.add_typer(review_app.review_app, name="review")
 
 
 class FileFormat(enum.StrEnum):
@@ -129,19 +98,63 @@ def serve(
 
 @app.command()
 def quote(
-    campaign: CampaignId,
+    campaign: Annotated[
+        str,
+        typer.Argument(
+            help="Id of the campaign; before there is one, its campaign.yaml, folder or sample: "
+            "then the quote is from assumptions."
+        ),
+    ],
     accuracy: Annotated[
         float | None, typer.Option(min=0.01, max=1.0, help="How much for this accuracy, a fraction?")
     ] = None,
     money: Annotated[float | None, typer.Option(min=0.0, help="What for so many dollars in all?")] = None,
     labels: Annotated[int | None, typer.Option(min=1, help="What for so many human labels?")] = None,
+    items: Annotated[
+        int | None, typer.Option(min=1, help="Assumed: items to label; by default they are counted.")
+    ] = None,
+    assume_accuracy: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Assumed: LOW HIGH of the machine's accuracy; default 0.5 0.98."),
+    ] = None,
+    assume_auroc: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Assumed: LOW HIGH of the critic's AUROC; default 0.55 0.9."),
+    ] = None,
+    item_money: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Assumed: LOW HIGH dollars an item, for the models, critic included."),
+    ] = None,
+    item_seconds: Annotated[
+        tuple[float, float] | None, typer.Option(help="Assumed: LOW HIGH seconds an item, for the models.")
+    ] = None,
+    label_seconds: Annotated[
+        tuple[float, float] | None, typer.Option(help="Assumed: LOW HIGH seconds a human label.")
+    ] = None,
+    reviewers: Annotated[int | None, typer.Option(min=1, help="Assumed: people at work; default 1.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     data: Data = HERE,
     server: Server = "",
 ) -> None:
-    """Show what any budget would buy, as the pilot tells it, and answer what is asked of it."""
-    from actuary.cli.commands import campaigns
+    """Show what any budget would buy, from the pilot or from assumptions, and answer what is asked of it."""
+    from actuary.cli.commands import quote as command
 
-    campaigns.quote(campaign, accuracy=accuracy, money=money, labels=labels, data=data, server=server)
+    command.quote(
+        campaign,
+        command.Question(accuracy=accuracy, money=money, labels=labels),
+        command.Assumptions(
+            items=items,
+            accuracy=assume_accuracy,
+            auroc=assume_auroc,
+            item_money=item_money,
+            item_seconds=item_seconds,
+            label_seconds=label_seconds,
+            reviewers=reviewers,
+        ),
+        as_json=as_json,
+        data=data,
+        server=server,
+    )
 
 
 @app.command()
@@ -205,58 +218,6 @@ def topup(
     from actuary.cli.commands import campaigns
 
     campaigns.top_up(campaign, labels, money, request_id, data=data, server=server)
-
-
-@review_app.command(name="loop")
-def review_loop(
-    campaign: CampaignId,
-    reviewer: Annotated[str, typer.Option("--as", help="Your name.")] = "me",
-    data: Data = HERE,
-    server: Server = "",
-) -> None:
-    """Answer tasks in this terminal."""
-    from actuary.cli.commands import review as command
-
-    command.loop(campaign, reviewer, data=data, server=server)
-
-
-@review_app.command(name="export")
-def review_export(
-    campaign: CampaignId,
-    path: Annotated[Path, typer.Argument(help="File to write: .csv or .jsonl.")],
-    reviewer: Annotated[
-        str, typer.Option("--as", help="Who will answer; the tasks are theirs until the lease ends.")
-    ] = "me",
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many tasks.")] = 1000,
-    data: Data = HERE,
-    server: Server = "",
-) -> None:
-    """Take tasks into a file, with an empty column `label` to fill in."""
-    from actuary.cli.commands import review as command
-
-    command.export(campaign, path, reviewer, limit, data=data, server=server)
-
-
-@review_app.command(name="import")
-def review_import(
-    campaign: CampaignId,
-    path: Annotated[Path, typer.Argument(help="The file, filled in.")],
-    reviewer: Annotated[str, typer.Option("--as", help="Who answered; a column `reviewer` wins.")] = "me",
-    data: Data = HERE,
-    server: Server = "",
-) -> None:
-    """Submit the answers of a file; submitting it twice counts once."""
-    from actuary.cli.commands import review as command
-
-    command.import_(campaign, path, reviewer, data=data, server=server)
-
-
-@review_app.command(name="close")
-def review_close(campaign: CampaignId, data: Data = HERE, server: Server = "") -> None:
-    """End the open batch early: the answers so far are a valid, smaller sample."""
-    from actuary.cli.commands import review as command
-
-    command.close(campaign, data=data, server=server)
 
 
 @app.command()

@@ -86,6 +86,8 @@ class QualityCurve:
     reached: CurvePoint | None = None
     true: tuple[CurvePoint, ...] = ()
     """The true curve, where truth is known; low and high stay absent."""
+    notes: tuple[str, ...] = ()
+    """What the quote said beside it: where the machine's labels or the critic do not help."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,37 +91,44 @@ def quote_points(
         form: dict[str, Any] = {
             "human_labels": str(number),
             "money_micros": str(number * label_micros + machine_micros),
-            "corrected_accuracy": _interval(point.accuracy, point.low, point.high, point.method),
+            "corrected_accuracy": interval(point.accuracy, point.low, point.high, point.method),
         }
         more = min(NEXT, most - number)
         if (step := items_of(number + more) - point.labels) > 0:
             gained = quote.gain(*pilot_rows, population, point.labels, step, plan, model.alpha)
-            form["next"] = _next(gained, more, population)
-        found.append(form | _effort(number, pilot, items, label_micros, machine_micros, told))
+            form["next"] = next_gain(gained, more, population)
+        found.append(form | taken(number, pilot, items, label_micros, machine_micros, told))
     wrong = int(model.wrong.sum())
     bounds = intervals.clopper_pearson(wrong, n, model.alpha)
-    machine = _interval(1.0 - wrong / n, 1.0 - bounds.high, 1.0 - bounds.low, "clopper-pearson")
+    machine = interval(1.0 - wrong / n, 1.0 - bounds.high, 1.0 - bounds.low, "clopper-pearson")
     return {
+        "basis": "pilot",
         "points": found,
         "machine_accuracy": machine,
         "notes": _notes(machine, asked, most, label_micros, machine_micros, told),
     }
 
 
-def _next(gained: quote.Gain, labels: int, items: int) -> dict[str, Any]:
+def next_gain(gained: quote.Gain, labels: int, items: int) -> dict[str, Any]:
     """A gain with what it is a label: `labels` pay fewer items where some are labelled twice."""
     a_label = items / labels
     return {
         "human_labels": str(labels),
-        "accuracy": _interval(gained.accuracy, gained.low, gained.high, gained.method),
-        "corrected_per_label": _interval(
+        "accuracy": interval(gained.accuracy, gained.low, gained.high, gained.method),
+        "corrected_per_label": interval(
             a_label * gained.accuracy, a_label * gained.low, a_label * gained.high, gained.method
         ),
     }
 
 
-def _effort(
-    labels: int, pilot: int, items: int, label_micros: int, machine_micros: int, told: Told
+def taken(
+    labels: int,
+    pilot: int,
+    items: int,
+    label_micros: int,
+    machine_micros: int,
+    told: Told,
+    method: str = "wald",
 ) -> dict[str, Any]:
     """Money, people's hours and wall time of a budget, each as a range, where the pilot tells them."""
     form: dict[str, Any] = {}
@@ -131,13 +138,13 @@ def _effort(
         form["money_micros_high"] = str(labels * label_micros + high)
     if told.people is not None:
         work = told.people.seconds
-        form["human_seconds"] = _interval(labels * work.value, labels * work.low, labels * work.high, "wald")
+        form["human_seconds"] = interval(labels * work.value, labels * work.low, labels * work.high, method)
     if told.people is not None and told.machines is not None:
         # people wait for the machines: the plan is drawn when all is labelled
         wall = effort.plus(
             told.people.wall(max(0, labels - pilot)), told.machines.wall(max(0, items - pilot))
         )
-        form["wall_seconds"] = _interval(wall.value, wall.low, wall.high, "wald")
+        form["wall_seconds"] = interval(wall.value, wall.low, wall.high, method)
     return form
 
 
@@ -153,21 +160,33 @@ def _notes(
         if machine["low"] <= share:
             notes.append(
                 "The machine labels have not been shown to help: on the pilot they are right for "
-                f"{_percent(machine['estimate'])} ({_percent(machine['low'])} at least), and to answer "
-                f"{str(names[best])!r} always is right for {_percent(share)}."
+                f"{percent(machine['estimate'])} ({percent(machine['low'])} at least), and to answer "
+                f"{str(names[best])!r} always is right for {percent(share)}."
             )
+    return notes + dearer(asked, most, label_micros, machine_micros)
+
+
+def dearer(asked: int, most: int, label_micros: int, machine_micros: int) -> list[str]:
+    """Says so where people alone would label every item for no more money than a budget comes to."""
     everything, budget = most * label_micros, asked * label_micros + machine_micros
-    if label_micros and everything <= budget:
-        notes.append(
-            f"The machine labels do not save money: people alone would label every item for "
-            f"${everything / 1e6:,.2f}, and this budget comes to ${budget / 1e6:,.2f}, machines included."
-        )
-    return notes
+    if not label_micros or everything > budget:
+        return []
+    return [
+        f"The machine labels do not save money: people alone would label every item for "
+        f"{dollars(everything)}, and this budget comes to {dollars(budget)}, machines included."
+    ]
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Writes a share as a percentage."""
     return f"{100 * share:.1f} %"
 
 
-def _interval(estimate: float, low: float, high: float, method: str) -> dict[str, Any]:
+def dollars(micros: float) -> str:
+    """Writes micro-dollars as dollars."""
+    return f"${micros / 1e6:,.2f}"
+
+
+def interval(estimate: float, low: float, high: float, method: str) -> dict[str, Any]:
+    """The message `Interval` in JSON form."""
     return {"estimate": float(estimate), "low": float(low), "high": float(high), "method": method}

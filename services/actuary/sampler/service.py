@@ -1,4 +1,4 @@
-"""gRPC of the sampler service: Jobs as resources, and draws and estimates inline for other systems."""
+"""gRPC of the sampler service: Jobs as resources; draws, estimates and quotes from assumptions inline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from google.protobuf import json_format
 
 from actuary import errors, names
 from actuary.rpc import operations
-from actuary.sampler import inline, inline_estimates
+from actuary.sampler import inline, inline_estimates, prior_quoting, prior_requests
 from actuary.state import jobs as job_state
 from actuary.stats import estimates, placing, weighing
 from actuary.v1 import (
@@ -230,6 +230,13 @@ class SamplerServicer(sampler_service_pb2_grpc.SamplerServiceServicer):
             weights=outcome.g,
             phase_weights=outcome.design.omega,
         )
+
+    def QuotePrior(  # noqa: N802
+        self, request: sampler_service_pb2.QuotePriorRequest, context: grpc.ServicerContext
+    ) -> sampler_service_pb2.QuotePriorResponse:
+        """Quotes from the assumptions of the request."""
+        found = prior_quoting.answer(prior_requests.wishes(request))
+        return json_format.ParseDict(found, sampler_service_pb2.QuotePriorResponse())
 
 
 def _pool(request: sampler_service_pb2.AllocateRequest) -> inline.Pool:

@@ -41,9 +41,11 @@ randomness and no dependency but NumPy and SciPy; chance comes in as permanent r
     reviewers   each reviewer's rate of mistakes on gold tasks
     quote       what a budget would buy
     quote_answers  what an accuracy costs, read off that
+    assumed     machines and critics as they may be, before any label
+    prior_quote what a budget would buy from them
     training    targets and weights of the ACT loss
-    quality     AQG, ABS, AUROC, calibration of a list of items
-    budget_score  AQG and ABS from a reviewed sample
+    quality     AUROC and calibration of a critic
+    budget_score  AQG and ABS: what it gains with a budget
     calibration how sure one may be of AUROC and calibration
 
 Notation of the docstrings: N items; y the human's label, ŷ the machine's; d = 1[y ≠ ŷ]; ε = predicted

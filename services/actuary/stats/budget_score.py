@@ -9,7 +9,7 @@ any design gives them by its weights g, whatever it was drawn for. Standard erro
 totals. Reviewed items must have been labelled by a random design; risks that were fitted on them must be out
 of fold (8.12).
 
-`quality` has the curve for a plain list of items, and the measures that need no budget.
+`quality` has the measures that need no budget.
 """
 
 from __future__ import annotations
@@ -41,6 +41,16 @@ class BudgetScore:
     """ABS: a random critic has e0, an oracle 1."""
     excess: Measured
     """0 for a random critic, 1 for an oracle."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Area:
+    """The area under a curve of gains, as two ratios."""
+
+    ratio: float
+    """A/A_oracle: that of a random critic is the machine's error rate on [0, e0], not 0."""
+    excess: float
+    """(A - A_random)/(A_oracle - A_random): 0 for a random critic, 1 for an oracle."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +132,45 @@ def gain(
     return tuple(Measured(value=sample.mean(each), se=sample.se(each)) for each in found)
 
 
+def area(gains: npt.ArrayLike, shares: npt.ArrayLike, error_rate: float) -> Area:
+    """ABS of the gains of any rule, on the budgets of a grid.
+
+    A = ∫ AQG by trapezoids; A_oracle = ∫ min(b, e0) and A_random = ∫ b e0 exactly. `score` is that of the
+    most suspicious first up to b = e0, without a grid and from a sample.
+
+    Args:
+        gains: AQG, shape [G].
+        shares: b, shape [G], increasing, in [0, 1].
+        error_rate: e0 in (0, 1), the machine's error rate.
+
+    Returns:
+        Ratio and excess.
+
+    Raises:
+        ValueError: fewer than two shares, not increasing, or e0 outside (0, 1).
+
+    References:
+        ACT (arXiv 2511.09833); algorithms.md section 1 for the excess.
+
+    >>> found = area([0.0, 0.05, 0.1], [0.0, 0.1, 0.2], 0.5)
+    >>> round(found.ratio, 6), round(abs(found.excess), 6)
+    (0.5, 0.0)
+    """
+    b = checks.within("shares", shares, 0.0, 1.0)
+    if b.size < 2 or not (np.diff(b) > 0.0).all():
+        raise ValueError("shares: expected at least two, increasing")
+    curve = checks.floats("gains", gains, size=b.size)
+    e0 = checks.share("error_rate", error_rate)
+    under = float(np.trapezoid(curve, b))
+
+    def oracle(x: float) -> float:
+        return x * x / 2.0 if x <= e0 else e0 * e0 / 2.0 + (x - e0) * e0
+
+    best = oracle(float(b[-1])) - oracle(float(b[0]))
+    random = e0 * (float(b[-1]) ** 2 - float(b[0]) ** 2) / 2.0
+    return Area(ratio=under / best, excess=(under - random) / (best - random))
+
+
 def score(eps: npt.ArrayLike, at: npt.ArrayLike, wrong: npt.ArrayLike, g: npt.ArrayLike) -> BudgetScore:
     """ABS with the ideal budget as its range; both from the same sample.
 
@@ -155,10 +204,10 @@ def score(eps: npt.ArrayLike, at: npt.ArrayLike, wrong: npt.ArrayLike, g: npt.Ar
         raise ValueError(
             f"wrong: expected right and wrong labels with weight, got an error rate of {e0:g}: review more"
         )
-    area = sample.area(e0)
-    a, at_e0 = sample.mean(d * area), sample.mean(d * sample.reviewed(e0))
+    under = sample.area(e0)
+    a, at_e0 = sample.mean(d * under), sample.mean(d * sample.reviewed(e0))
     ratio = 2.0 * a / e0**2
-    influence = d * (2.0 * (area + at_e0) / e0**2 - 4.0 * a / e0**3)
+    influence = d * (2.0 * (under + at_e0) / e0**2 - 4.0 * a / e0**3)
     excess = (ratio - e0) / (1.0 - e0)
     of_excess = (influence + d * (ratio - 1.0) / (1.0 - e0)) / (1.0 - e0)
     return BudgetScore(

@@ -14,6 +14,26 @@ import numpy.typing as npt
 
 from actuary.stats import checks
 
+SELF_AUDITING = ("square-root", "hybrid")
+"""Rules whose draws are made for estimates: they need no audit beside them."""
+
+AUDIT_SHARE = 0.4
+"""Share of what the pilot leaves that goes to the uniform audit by default: estimate and corrections then
+rest on about as many labels each. A guess, between the 0.3 and 0.5 that suit hybrid designs."""
+
+
+def default_audit(rule: str, left: int) -> int:
+    """Labels of the uniform audit where nobody says how many.
+
+    Args:
+        rule: that spends the others.
+        left: labels that the pilot leaves, at least 0.
+
+    >>> default_audit("threshold", 200), default_audit("hybrid", 200)
+    (80, 0)
+    """
+    return 0 if rule in SELF_AUDITING else round(AUDIT_SHARE * left)
+
 
 def budget_for(v: npt.ArrayLike, se: float, cost: npt.ArrayLike | None = None) -> float:
     """The budget at which the square-root rule estimates the error rate with standard error σ.

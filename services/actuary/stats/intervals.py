@@ -24,7 +24,7 @@ import scipy.special
 
 from actuary.stats import checks, hypergeometric
 
-Method = Literal["wald", "gamma", "hypergeometric", "clopper-pearson", "betting", "exact"]
+Method = Literal["wald", "gamma", "hypergeometric", "clopper-pearson", "betting", "exact", "prior-predictive"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

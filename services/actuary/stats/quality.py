@@ -1,8 +1,7 @@
-"""Quality of a critic: what it gains (AQG, ABS), how it ranks (AUROC), what its risks mean (ECE).
+"""Quality of a critic: how it ranks (AUROC), and what its risks mean (reliability, ECE).
 
-From full truth, or from a reviewed sample by weighting each item with its g (off-policy): a 10 % audit then
-gives ABS within .04 to .06 (algorithms.md section 1). For calibration and AUROC use pilot and audit only
-(8.12).
+From full truth, or from a reviewed sample by weighting each item with its g: of pilot and audit only (8.12).
+What a critic gains with a budget is `budget_score`.
 """
 
 from __future__ import annotations
@@ -24,90 +23,6 @@ def _weighted(
     if not w.sum() > 0.0:
         raise ValueError("weight: expected at least one weight above 0, got none")
     return risk, wrong, w
-
-
-def aqg_curve(
-    eps: npt.ArrayLike, err: npt.ArrayLike, shares: npt.ArrayLike, weight: npt.ArrayLike | None = None
-) -> checks.Floats:
-    """Gain in accuracy from reviewing the most suspicious share b: AQG(b) = A(b) - A(0) = (1/N) Σ π_b(i) d_i.
-
-    Exact in expectation over random ties: within a group of equal risk the gain is linear in b.
-
-    Args:
-        eps: ε, shape [N] (all items, or the reviewed ones with weights), in [0, 1].
-        err: d, shape [N].
-        shares: b, shape [G], in [0, 1].
-        weight: g of reviewed items, shape [N], at least 0; equal by default.
-
-    Returns:
-        AQG, shape [G].
-
-    Raises:
-        ValueError: risks or shares outside [0, 1], lengths differ, or no positive weight.
-
-    References:
-        ACT (arXiv 2511.09833), annotation quality gain (the definition is our reading: algorithms.md
-        section 1).
-
-    >>> aqg_curve([0.9, 0.5, 0.5, 0.1], [1, 1, 0, 0], [0.25, 0.5, 1.0]).tolist()
-    [0.25, 0.375, 0.5]
-    """
-    risk, wrong, w = _weighted(eps, err, weight)
-    grid = checks.within("shares", shares, 0.0, 1.0)
-    _, group = np.unique(-risk, return_inverse=True)
-    reviewed = np.concatenate([[0.0], np.cumsum(np.bincount(group, w))]) / w.sum()
-    gained = np.concatenate([[0.0], np.cumsum(np.bincount(group, w * wrong))]) / w.sum()
-    curve: checks.Floats = np.interp(grid, reviewed, gained)
-    return curve
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class AbsScore:
-    """Area under the AQG curve, as two ratios."""
-
-    ratio: float
-    """A/A_oracle: that of a random critic is the machine's error rate, not 0."""
-    excess: float
-    """(A - A_random)/(A_oracle - A_random): 0 for a random critic, 1 for an oracle."""
-
-
-def abs_score(gain: npt.ArrayLike, shares: npt.ArrayLike, error_rate: float) -> AbsScore:
-    """Annotation budget score: how much of an oracle's area the critic reaches, on the budgets of the grid.
-
-    A = ∫ AQG, A_oracle = ∫ min(b, e0), A_random = ∫ b e0, over the grid (by trapezoids; the oracle
-    exactly). The paper's range ends at b = e0, the ideal budget.
-
-    Args:
-        gain: AQG, shape [G].
-        shares: b, shape [G], increasing, in [0, 1].
-        error_rate: e0 in (0, 1), the machine's error rate.
-
-    Returns:
-        Ratio and excess.
-
-    Raises:
-        ValueError: fewer than two shares, not increasing, or e0 outside (0, 1).
-
-    References:
-        ACT (arXiv 2511.09833); algorithms.md section 1 for the excess.
-
-    >>> score = abs_score([0.0, 0.05, 0.1], [0.0, 0.1, 0.2], 0.5)
-    >>> round(score.ratio, 6), round(abs(score.excess), 6)
-    (0.5, 0.0)
-    """
-    b = checks.within("shares", shares, 0.0, 1.0)
-    if b.size < 2 or not (np.diff(b) > 0.0).all():
-        raise ValueError("shares: expected at least two, increasing")
-    curve = checks.floats("gain", gain, size=b.size)
-    e0 = checks.share("error_rate", error_rate)
-    area = float(np.trapezoid(curve, b))
-
-    def oracle(x: float) -> float:
-        return x * x / 2.0 if x <= e0 else e0 * e0 / 2.0 + (x - e0) * e0
-
-    best = oracle(float(b[-1])) - oracle(float(b[0]))
-    random = e0 * (float(b[-1]) ** 2 - float(b[0]) ** 2) / 2.0
-    return AbsScore(ratio=area / best, excess=(area - random) / (best - random))
 
 
 def auroc(eps: npt.ArrayLike, err: npt.ArrayLike, weight: npt.ArrayLike | None = None) -> float:

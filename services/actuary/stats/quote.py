@@ -152,7 +152,7 @@ def gain(
     def spared(first: checks.Floats, then: checks.Floats) -> checks.Floats:
         return (1.0 - a) * (1.0 - first) - (1.0 - a2) * (1.0 - then)
 
-    mean = float((wrong * spared(_probabilities(risk, f, plan), _probabilities(risk, f2, plan))).mean())
+    mean = float((wrong * spared(probabilities(risk, f, plan), probabilities(risk, f2, plan))).mean())
     n = wrong.size
     if plan.rule == "threshold":
         # f n is no whole number: the bounds take in more, or fewer, ranks than the step does
@@ -161,7 +161,7 @@ def gain(
         start = math.ceil(f * n)
         inner = spared(_top(rank, start), _top(rank, max(start, math.floor(f2 * n))))
     else:
-        outer = inner = spared(_probabilities(risk, f, plan), _probabilities(risk, f2, plan))
+        outer = inner = spared(probabilities(risk, f, plan), probabilities(risk, f2, plan))
     upper, method = _bounded(wrong, outer, alpha)
     lower, _ = _bounded(wrong, inner, alpha)
     scale = (items - n) / items
@@ -245,7 +245,7 @@ def _unreviewed_errors(
         high = intervals.clopper_pearson(int(left[fewer]), n, alpha).high
         low = intervals.clopper_pearson(int(left[more]), n, alpha).low
         return mean, low, high, "clopper-pearson"
-    pi = _probabilities(eps, f, plan)
+    pi = probabilities(eps, f, plan)
     z = wrong * (1.0 - pi)
     interval, method = intervals.bounded_mean(z, float(1.0 - pi.min()), alpha)
     return float(z.mean()), interval.low, interval.high, method
@@ -263,7 +263,20 @@ def _top(rank: checks.Integers, reviewed: float) -> checks.Floats:
     return np.clip(reviewed - rank, 0.0, 1.0)
 
 
-def _probabilities(eps: checks.Floats, f: float, plan: Plan) -> checks.Floats:
+def probabilities(eps: checks.Floats, f: float, plan: Plan) -> checks.Floats:
+    """π of items that stand for a population of which a rule reviews the share f.
+
+    Args:
+        eps: ε, shape [n], in [0, 1], in random order: it breaks ties.
+        f: in [0, 1]; f n is no whole number in general, and a threshold takes a part of the item at its cut.
+        plan: the rule.
+
+    Returns:
+        π, shape [n], with a mean of f.
+
+    >>> probabilities(np.array([0.2, 0.9]), 0.75, Plan(rule="threshold")).tolist()
+    [0.5, 1.0]
+    """
     if f == 0.0:
         return np.zeros(eps.size)
     if f == 1.0:

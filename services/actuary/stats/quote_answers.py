@@ -94,7 +94,7 @@ def at_labels(points: Sequence[quote.Point], labels: int) -> quote.Point:
         What the budget buys; `labels` are those that would be used.
 
     Raises:
-        BudgetInfeasible: fewer labels than the first point's, which the pilot has spent.
+        BudgetInfeasible: fewer labels than the first point's, which are the pilot's.
         ValueError: no points, or points out of order.
 
     References:
@@ -109,7 +109,7 @@ def at_labels(points: Sequence[quote.Point], labels: int) -> quote.Point:
     known = _labels(points)
     if labels < points[0].labels:
         raise checks.BudgetInfeasible(
-            f"labels: expected at least the {points[0].labels} that the pilot has spent, got {labels}",
+            f"labels: expected at least the {points[0].labels} that the pilot takes, got {labels}",
             min_budget=points[0].labels,
         )
     used = min(checks.count("labels", labels, 0, 2**62), points[-1].labels)

@@ -116,6 +116,10 @@ def diagnose(g: npt.ArrayLike, cap: float = math.inf) -> WeightDiagnostics:
     )
 
 
+LAMBDA = 1.0
+CAP = 5.0
+"""λ and W where nothing can be validated: the minimax choice of algorithms.md, table T7."""
+
 SMALLEST_EFFECTIVE_SHARE = 0.1
 """Below this share of the human labels, by effective size, the loss is refused. A guess: nine labels of ten
 bought for nothing."""

@@ -16,10 +16,10 @@ from actuary.stats import training
 
 Labels = Literal["machine", "act", "human"]
 
-LAMBDA: Final = 1.0
-CAP: Final = 5.0
-"""λ and W where nothing can be validated: the minimax choice of algorithms.md, table T7."""
-GRID: Final = ((1.0, 5.0), (1.0, 1.0), (1.0, 2.0), (0.8, 5.0), (0.6, 5.0))
+LAMBDA: Final = training.LAMBDA
+CAP: Final = training.CAP
+"""λ and W where nothing can be validated."""
+GRID: Final = ((LAMBDA, CAP), (1.0, 1.0), (1.0, 2.0), (0.8, 5.0), (0.6, 5.0))
 """Pairs (λ, W) of a search, the default first."""
 SEARCH_ERROR: Final = 0.01
 """Largest standard error of a difference between two trials at which a search tells anything (8.13)."""

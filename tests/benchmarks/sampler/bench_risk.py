@@ -14,7 +14,7 @@ import numpy as np
 import politeness
 
 from actuary.sampler import boosting, critics, risking
-from actuary.stats import checks, choice, prn, quality, risk
+from actuary.stats import budget_score, checks, choice, prn, quality, risk
 
 SEEDS = 20
 BEST = {
@@ -29,10 +29,11 @@ BEST = {
 def measure(eps: checks.Floats, wrong: checks.Booleans) -> dict[str, float]:
     """Returns the columns of T5."""
     shares = np.linspace(0.0, 0.5, 101)
-    gain = quality.aqg_curve(eps, wrong, shares)
+    everyone = budget_score.gain(eps, np.arange(eps.size), wrong, np.ones(eps.size), shares)
+    gains = [gain.value for gain in everyone]
     return {
         "auroc": quality.auroc(eps, wrong),
-        "abs_excess": quality.abs_score(gain, shares, float(wrong.mean())).excess,
+        "abs_excess": budget_score.area(gains, shares, float(wrong.mean())).excess,
         "error_after_flip": float(np.where(eps > 0.5, ~wrong, wrong).mean()),
     }
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import numpy as np
 import politeness
 
-from actuary.stats import checks, designs, draws, estimates, placing, quality, robust, rules, shares
+from actuary.stats import budget_score, checks, designs, draws, estimates, placing, robust, rules, shares
 
 BUDGET = 0.1
 DRAWS = 50
@@ -94,7 +94,7 @@ def measure(data: politeness.Data, seed: int) -> dict[str, tuple[float, ...]]:
     found = {}
     for name, rule in all_rules(eps, tie).items():
         gain = [0.0, *(float((wrong * rule(round(b * eps.size)).pi).mean()) for b in GRID[1:])]
-        excess = quality.abs_score(gain, GRID, float(wrong.mean())).excess
+        excess = budget_score.area(gain, GRID, float(wrong.mean())).excess
         pi = rule(labels).pi
         accuracy = 1.0 - float((wrong * (1.0 - pi)).mean())
         if pi.min() == 0.0:

@@ -46,6 +46,10 @@ REFUSED = {
         "budget.human_lables: expected a field of campaign.yaml, got an unknown one: did you mean "
         "human_labels?",
     ),
+    "a model to train on what nobody could draw": (
+        {"training.model": "linear", "sampling.audit_items": 0},
+        "sampling.audit_items: expected at least 2 beside the rule threshold where a model is trained, got 0",
+    ),
     "one class": (
         {"task.classes": [{"name": "red"}]},
         "task.classes: expected at least 2 elements, got 1",
@@ -156,3 +160,21 @@ def test_a_budget_that_does_not_suit_the_items(changes, expected, place, client)
     place.spec()
     place.create(client)
     place.past_import(client)
+
+
+def test_a_loss_that_few_random_labels_cannot_bear_is_refused_before_any_is_bought(place):
+    place.spec(
+        {
+            "data.uri": "sample:synthetic?items=20000",
+            "data.split_column": "split",
+            "data.truth_column": "label",
+            "budget.human_labels": 1_000,
+            "training": {"model": "linear", "weight_cap": 1e6},
+        }
+    )
+    said = place.run()
+    assert said.code == 1
+    assert said.error().startswith("training.weight_cap: expected a cap that the design can bear, got 1e+06")
+    assert said.results["state"] == "FAILED"
+    assert said.results["spent_micros"] == 0
+    assert place.artifacts() == {"importJobs/import", "importJobs/import/items"}

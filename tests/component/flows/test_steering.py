@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import grpc
 import pytest
 
@@ -34,8 +36,12 @@ def test_a_campaign_that_asks_first_waits_after_its_quote_and_every_command_says
     for shown in ("forecast accuracy", "For 90.0 %:", "For $3.20:", "with 40 labels", "For 50 labels:"):
         assert shown in said
     assert "errors corrected a label" in said
+    found = json.loads(served.cli("quote", "ask-first", "--accuracy", 0.9, "--json").stdout)
+    assert (found["campaign"], found["basis"]) == ("campaigns/ask-first", "pilot")
+    assert found["notes"] == list(served.client.quote("ask-first").notes)
+    assert found["answers"][0].startswith("For 90.0 %:")
     refused = served.cli("quote", "ask-first", "--labels", 5, code=2)
-    assert "at least the 30 that the pilot has spent, got 5" in refused.stderr
+    assert "at least the 30 that the pilot takes, got 5" in refused.stderr
     said = served.cli("pause", "ask-first").stdout
     assert "ask-first: paused" in said
     assert f"go on: actuary resume ask-first --data {served.data}" in said

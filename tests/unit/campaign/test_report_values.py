@@ -72,6 +72,21 @@ def test_the_notes_of_every_stage_are_shown_once():
     )
 
 
+def test_what_the_quote_said_stands_beside_its_curve_once():
+    point = {"human_labels": "60", "corrected_accuracy": {"estimate": 0.9}}
+    notes = ["drawn uniformly", "The machine labels have not been shown to help: …"]
+    said = inputs(
+        quote=manifest(parameters={"results": {"points": [point], "notes": notes}}),
+        plans=(manifest(parameters={"results": {"notes": ["drawn uniformly"]}}),),
+    )
+    results = {"corrected_accuracy": {}}
+    curve = report_values._curve(said, results, {"human_labels_used": 60}, [])
+    assert curve.notes == ("The machine labels have not been shown to help: …",)
+    assert "drawn uniformly" in report_values._notes(said)
+    silent = inputs(quote=manifest(parameters={"results": {"points": [point]}}))
+    assert report_values._curve(silent, results, {"human_labels_used": 60}, []).notes == ()
+
+
 def test_a_critic_is_shown_as_the_latest_random_sample_measures_it():
     def measured(items, auroc):
         calibrated = {"bins": [], "expected_calibration_error": 0.1, "calibration_error_by_chance": 0.05}

@@ -64,7 +64,7 @@ def test_free_labels_are_all_bought(quote):
 def test_too_little_is_refused_in_the_unit_that_was_asked_in(quote):
     with pytest.raises(errors.InvalidInputError, match=r"expected at least \$101.00, .* got \$50.00"):
         asked(quote, money=50)
-    with pytest.raises(errors.InvalidInputError, match="at least the 100 that the pilot has spent, got 9"):
+    with pytest.raises(errors.InvalidInputError, match="at least the 100 that the pilot takes, got 9"):
         asked(quote, labels=9)
 
 
@@ -73,3 +73,23 @@ def test_the_next_labels_are_told_from_the_point_that_is_bought(quote):
         "The next 100 labels after 100 would add +10.0 points (4.0 to 12.0): 0.50 errors corrected a label."
     )
     assert quotes.following(quote, 400) == ""
+
+
+def test_a_quote_from_assumptions_never_answers_without_saying_so(quote):
+    quote.basis = "assumptions"
+    questions = ({"accuracy": 0.9}, {"money": 251.50}, {"labels": 9_000})
+    said = [asked(quote, **question) for question in questions]
+    assert all(line.startswith("If all is as assumed: For ") for line in [*said])
+    assert quotes.following(quote, 150).startswith("If all is as assumed: The next 100 labels")
+
+
+def test_as_json_a_quote_has_numbers_for_numbers_and_its_notes(quote):
+    quote.notes.append("The machine labels do not save money.")
+    quote.status.start_time.FromJsonString("2026-03-02T14:00:00Z")
+    quote.status.progress.outcome_counts["points"] = 40
+    form = quotes.plain(quote)
+    assert form["points"][0]["human_labels"] == 100
+    assert form["points"][0]["money_micros"] == 101_000_000
+    assert form["points"][0]["corrected_accuracy"]["low"] == 0.7
+    assert form["budget"]["human_label_micros"] == 1_000_000
+    assert form["notes"] == ["The machine labels do not save money."]

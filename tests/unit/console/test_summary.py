@@ -94,3 +94,21 @@ def test_a_quote_shows_budget_money_and_forecast(console):
     assert "two people answer (10 % of the items)" in console.text
     for shown in ("255", "$20.40", "95.0 %", "92.0 to 98.0 %", "forecast", "82.0 %"):
         assert shown in console.text
+
+
+def test_a_quote_shows_where_the_machine_does_not_help_and_what_it_rests_on(console, make_console):
+    quote = quote_pb2.Quote(notes=["The machine labels have not been shown to help."])
+    quote.points.add(human_labels=255).corrected_accuracy.estimate = 0.95
+    quote.machine_accuracy.estimate = 0.82
+    campaign = campaign_pb2.Campaign(name="campaigns/x")
+    summary.show_quote(quote, campaign, console=console)
+    assert "have not been shown to help" in console.text
+    assert "A forecast from the pilot" in console.text
+    assert "ssumed" not in console.text
+
+    quote.basis = "assumptions"
+    before = make_console()
+    summary.show_quote(quote, campaign, console=before)
+    assert before.text.startswith("Assumed, not measured: nothing was labelled yet.")
+    assert "accuracy, if as assumed" in before.text
+    assert "from the pilot" not in before.text

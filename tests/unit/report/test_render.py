@@ -84,6 +84,15 @@ def test_how_far_a_critic_can_be_believed_is_said_with_its_calibration(full):
     assert re.search(r"chance alone makes 1\.9\s*% of so few labels", page)
 
 
+def test_machine_labels_that_do_not_help_are_said_not_to_beside_the_curve(full):
+    said = "The machine labels have not been shown to help: on the pilot they are right for 40.0 %."
+    curve = dataclasses.replace(full.curve, notes=(said, HOSTILE))
+    parser = outline(render.render(dataclasses.replace(full, curve=curve)))
+    words = "".join(parser.words)
+    assert said in words[words.index("Quality against budget") :]
+    assert HOSTILE in words
+
+
 def test_a_campaign_without_an_estimate_says_so(minimal):
     assert "no estimate yet" in render.render(minimal)
 

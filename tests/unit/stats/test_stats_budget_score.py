@@ -1,4 +1,5 @@
 import csv
+import itertools
 import pathlib
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from actuary.stats import budget_score, quality, risk
+from actuary.stats import budget_score, risk
 
 POLITENESS = pathlib.Path(__file__).parents[4] / "shared/data/politeness-gpt4o/politeness.csv"
 
@@ -17,23 +18,54 @@ def population(items=3_000, seed=0):
     return eps, rng.random(items) < scipy.special.expit(3 * eps - 1.6)
 
 
+def gains_of(eps, wrong, shares):
+    """AQG from full truth."""
+    found = budget_score.gain(eps, np.arange(len(eps)), wrong, np.ones(len(eps)), shares)
+    return [gain.value for gain in found]
+
+
 def test_full_truth_gives_the_areas_of_the_curve_without_error():
     eps, wrong = population()
     everyone, one = np.arange(eps.size), np.ones(eps.size)
     e0 = wrong.mean()
     grid = np.linspace(0.0, e0, 20_001)
-    area = quality.abs_score(quality.aqg_curve(eps, wrong, grid), grid, e0)
+    area = budget_score.area(gains_of(eps, wrong, grid), grid, e0)
 
     found = budget_score.score(eps, everyone, wrong, one)
-    gains = budget_score.gain(eps, everyone, wrong, one, [0.0, 0.1, 0.55, 1.0])
 
     assert found.ideal_budget == budget_score.Measured(value=e0, se=0.0)
     assert found.ratio.value == pytest.approx(area.ratio, rel=1e-6)
     assert found.excess.value == pytest.approx(area.excess, rel=1e-6)
     assert (found.ratio.se, found.excess.se) == (0.0, 0.0)
-    np.testing.assert_allclose(
-        [g.value for g in gains], quality.aqg_curve(eps, wrong, [0.0, 0.1, 0.55, 1.0]), atol=1e-12
-    )
+
+
+def test_a_gain_with_ties_is_the_mean_over_all_orders():
+    eps, err = [0.9, 0.5, 0.5, 0.5, 0.1], np.array([0, 1, 0, 1, 0])
+    tied = list(itertools.permutations([1, 2, 3]))
+
+    curve = gains_of(eps, err, np.arange(6) / 5)
+
+    slow = [np.mean([err[[0, *order, 4]][:k].sum() / 5 for order in tied]) for k in range(6)]
+    np.testing.assert_allclose(curve, slow)
+
+
+def test_an_oracle_has_an_excess_of_one_and_a_random_critic_of_zero():
+    err = np.arange(1000) < 300
+    grid = np.linspace(0, 1, 1001)
+
+    oracle = budget_score.area(gains_of(err.astype(float), err, grid), grid, 0.3)
+    random = budget_score.area(gains_of(np.full(1000, 0.5), err, grid), grid, 0.3)
+
+    assert oracle.ratio == pytest.approx(1.0)
+    assert oracle.excess == pytest.approx(1.0)
+    assert random.excess == pytest.approx(0.0, abs=1e-9)
+
+
+def test_up_to_the_ideal_budget_a_random_critic_has_the_error_rate_as_ratio():
+    # algorithms.md section 1: .299 at e0 = .304
+    grid = np.linspace(0, 0.304, 50)
+
+    assert budget_score.area(grid * 0.304, grid, 0.304).ratio == pytest.approx(0.304)
 
 
 def slow(eps, at, wrong, g, steps=4_000):
@@ -134,6 +166,10 @@ def test_politeness_has_the_scores_that_are_known_of_it():
         lambda: budget_score.score([0.5, 1.2], [0, 1], [1, 0], [1, 1]),
         lambda: budget_score.score([0.5, 0.2], [], [], []),
         lambda: budget_score.gain([0.5, 0.2], [0], [1], [1], [1.2]),
+        lambda: budget_score.area([0.0], [0.0], 0.5),
+        lambda: budget_score.area([0.0, 0.1], [0.1, 0.1], 0.5),
+        lambda: budget_score.area([0.0, 0.1], [0.0, 0.1], 0.0),
+        lambda: budget_score.area([0.0], [0.0, 0.1], 0.5),
     ],
 )
 def test_budget_score_refuses_bad_input(call):

@@ -1,4 +1,4 @@
-"""Commands about campaigns: run, watch, quote, steer, top up, list, export, report."""
+"""Commands about campaigns: run, watch, steer, top up, list, export, report."""
 
 from __future__ import annotations
 
@@ -83,30 +83,6 @@ def watch(campaign: str, *, data: Path, server: str) -> None:
             for response in client.watch(campaign, min_interval_seconds=0.5):
                 view.show(response)
         _why(client.get(campaign), at)
-
-
-def quote(
-    campaign: str,
-    *,
-    accuracy: float | None,
-    money: float | None,
-    labels: int | None,
-    data: Path,
-    server: str,
-) -> None:
-    """Prints the quote, and answers what was asked of it."""
-    from actuary.cli.console import quotes, summary
-
-    at = session.options(data, server)
-    with session.connect(data, server) as client:
-        quoted, now = client.quote(campaign), client.get(campaign)
-    answers = quotes.answers(quoted, accuracy=accuracy, money=money, labels=labels)
-    summary.show_quote(quoted, now)
-    following = quotes.following(quoted, int(quoted.budget.human_labels))
-    for line in (*answers, *([following] if following else [])):
-        typer.echo(line)
-    for line in words.next_steps(now, at):
-        typer.echo(line)
 
 
 def steer(call: str, campaign: str, *, data: Path, server: str) -> None:

@@ -174,7 +174,7 @@ def campaign(spec: str, database_url: str) -> list[Finding]:
     form: dict[str, Any] = {}
 
     def fields() -> str:
-        form.update(_checked(spec))
+        form.update(checked(spec))
         return "fields, ranges and prices are right"
 
     found.append(_run("campaign.yaml", fields))
@@ -203,8 +203,12 @@ def _run(name: str, check: Check) -> Finding:
         return Finding(name=name, passed=False, text=text)
 
 
-def _checked(spec: str) -> dict[str, Any]:
-    """Reads the file as the server would: field rules, then how fields fit together."""
+def checked(spec: str) -> dict[str, Any]:
+    """Reads the file as the server would: field rules, then how fields fit together.
+
+    Raises:
+        errors.InvalidInputError: with every violation.
+    """
     from google.protobuf import json_format
 
     from actuary.campaign import samples
@@ -216,6 +220,20 @@ def _checked(spec: str) -> dict[str, Any]:
     form: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
     validation.check(message, further=lambda _: specs.violations(specs.parse(form)))
     return form
+
+
+def pool_items(form: dict[str, Any]) -> int | None:
+    """Counts the items to label; None where the data are too large to be read for it.
+
+    Args:
+        form: what `checked` returns.
+
+    Raises:
+        errors.InvalidInputError: the data are not there, or wrong.
+    """
+    counted = _Counted()
+    _data(form, counted)
+    return counted.pool
 
 
 @dataclasses.dataclass(slots=True)
@@ -302,7 +320,9 @@ def _budget(form: dict[str, Any], items: int) -> str:
     """How the budget is divided, once the items are counted."""
     from actuary.campaign import spec as specs
 
-    found = specs.budgeted(specs.parse(form), items)
+    wanted = specs.parse(form)
+    found = specs.budgeted(wanted, items)
+    specs.check_training(wanted, found)
     rest = found.labels - found.pilot - found.audit
     return (
         f"{found.labels:,} human labels: pilot {found.pilot:,}, audit {found.audit:,}, {rest:,} where it pays"

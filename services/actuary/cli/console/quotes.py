@@ -7,15 +7,19 @@ forecast here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from google.protobuf import json_format, message
 
 from actuary import errors
 from actuary.cli.console import words
 from actuary.stats import checks, quote_answers
 from actuary.stats import quote as quotes
 from actuary.v1 import campaign_pb2, quote_pb2
+
+ASSUMPTIONS = "assumptions"
+"""Basis of a quote before there is any label."""
 
 _Time = Literal["human_seconds", "wall_seconds"]
 _TIMES: tuple[tuple[_Time, str], ...] = (
@@ -39,7 +43,7 @@ def answers(
     Raises:
         errors.InvalidInputError: money or labels that do not even pay what is spent already.
     """
-    points, lines = _points(quote), []
+    points, lines = _points(quote), list[str]()
     if accuracy is not None:
         lines.append(_for_accuracy(quote, points, accuracy))
     if money is not None:
@@ -58,7 +62,37 @@ def answers(
             lines.append(f"For {words.counted(labels, 'label')}: {_bought(quote, points, labels)}")
         except checks.BudgetInfeasible as error:
             raise errors.InvalidInputError(str(error)) from error
-    return lines
+    return [_premise(quote) + line for line in lines]
+
+
+def plain(found: message.Message) -> dict[str, Any]:
+    """A message as JSON values: proto field names, whole numbers as numbers, absent fields left out."""
+    form = json_format.MessageToDict(
+        found, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    numbers: dict[str, Any] = _numbers(form, found.DESCRIPTOR)
+    return numbers
+
+
+def _numbers(form: Any, kind: Any) -> Any:
+    """Protobuf writes whole numbers of 64 bits as text, so that JavaScript does not round them."""
+    if isinstance(form, list):
+        return [_numbers(each, kind) for each in form]
+    if not isinstance(form, dict):
+        return form
+    plain_form = {}
+    for name, value in form.items():
+        field = kind.fields_by_name[name]
+        within = field.message_type
+        if within is not None and (within.file.package != kind.file.package or within.GetOptions().map_entry):
+            plain_form[name] = value  # a type of others has a form of its own
+        elif within is not None:
+            plain_form[name] = _numbers(value, field.message_type)
+        elif field.cpp_type == field.CPPTYPE_INT64:
+            plain_form[name] = int(value)
+        else:
+            plain_form[name] = value
+    return plain_form
 
 
 def following(quote: quote_pb2.Quote, labels: int) -> str:
@@ -67,11 +101,16 @@ def following(quote: quote_pb2.Quote, labels: int) -> str:
     if not known or not known[-1].HasField("next"):
         return ""
     more = known[-1].next
-    return (
+    return _premise(quote) + (
         f"The next {more.human_labels:,} labels after {known[-1].human_labels:,} would add "
         f"{words.points(more.accuracy.estimate)} points ({100 * more.accuracy.low:.1f} to "
         f"{100 * more.accuracy.high:.1f}): {more.corrected_per_label.estimate:.2f} errors corrected a label."
     )
+
+
+def _premise(quote: quote_pb2.Quote) -> str:
+    """What an answer rests on, where that is not the pilot."""
+    return "If all is as assumed: " if quote.basis == ASSUMPTIONS else ""
 
 
 def _for_accuracy(quote: quote_pb2.Quote, points: Sequence[quotes.Point], accuracy: float) -> str:

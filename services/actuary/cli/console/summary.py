@@ -10,7 +10,7 @@ import rich.padding
 import rich.table
 import rich.text
 
-from actuary.cli.console import words
+from actuary.cli.console import quotes, words
 from actuary.report import formats
 from actuary.v1 import campaign_pb2, quote_pb2
 
@@ -84,7 +84,11 @@ def show_quote(
 ) -> None:
     """Prints what any budget would buy, the campaign's own marked; of a fine curve some points only."""
     console = console or rich.console.Console(highlight=False)
-    table = _table("human labels", "money", "forecast accuracy", "interval", "")
+    assumed = quote.basis == quotes.ASSUMPTIONS
+    if assumed:
+        console.print(rich.text.Text("Assumed, not measured: nothing was labelled yet.", style="bold"))
+    forecast_name = "accuracy, if as assumed" if assumed else "forecast accuracy"
+    table = _table("human labels", "money", forecast_name, "interval", "")
     table.columns[0].justify = "right"
     budget = _budget(campaign)
     every = max(1, round(len(quote.points) / _ROWS))
@@ -107,13 +111,16 @@ def show_quote(
     machine = quote.machine_accuracy
     if machine.HasField("estimate"):
         bounds = words.interval(words.optional(machine, "low"), words.optional(machine, "high"))
-        alone = f"Machine labels alone: {words.percent(machine.estimate)} ({bounds})."
+        so = ", assumed" if assumed else ""
+        alone = f"Machine labels alone: {words.percent(machine.estimate)} ({bounds}{so})."
         console.print(rich.text.Text(alone, style=_QUIET))
     for note in quote.notes:
         console.print(rich.text.Text(note))
     console.print(
         rich.text.Text(
-            "A forecast from the pilot of the agreement with the reviewers.",
+            "What follows from the assumptions for the agreement with the reviewers."
+            if assumed
+            else "A forecast from the pilot of the agreement with the reviewers.",
             style=_QUIET,
         )
     )
