@@ -21,6 +21,7 @@ def test_the_json_has_exactly_the_documented_fields(done):
         "test_accuracy": {"machine": 0.846, "act": 0.928, "human": 0.942},
         "report": "/data/my folder/campaigns/digits/report-w1/report.html",
         "export": "/data/my folder/campaigns/digits/export-w1",
+        "certificate": None,
     }
 
 
