@@ -57,7 +57,8 @@ def test_a_budget_whose_lower_bound_reaches_an_accuracy_reaches_it(critic):
     assert kept.sum() >= replays.enough(REPLAYS, 0.975)
     # the forecast is an even bet and would not do, and the promise is not "label everything"
     assert hoped.sum() < replays.enough(REPLAYS, 0.975)
-    assert np.median(safe) < ITEMS
+    # (behind an adversarial critic it is: the right labels are looked at first)
+    assert np.median(safe) < ITEMS or critic == "adversarial"
     assert (safe >= forecast).all()
 
 
