@@ -54,6 +54,7 @@ def allowance(items: int, target: float) -> int:
     return most if most / items <= target else most - 1 if (most - 1) / items <= target else most - 2
 
 
+@functools.lru_cache(maxsize=1_024)  # a look asks for it at every cut
 def credit_limit(eligible: int, sampled: int, allowed: int, alpha: float) -> int:
     """The most errors of which an audit leaves at most A, since those that it finds are corrected.
 
@@ -106,6 +107,7 @@ def _first(holds: Callable[[int], bool], low: int, high: int) -> int:
     return low
 
 
+@functools.lru_cache(maxsize=4_096)  # looks ask for the same cuts again
 def acceptance(cut: int, audited: int, limit: int, alpha: float) -> int:
     """The most errors found with which a cut passes: UCB(c, a, k; α) <= m exactly if k is at most this.
 

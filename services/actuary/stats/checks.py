@@ -15,6 +15,12 @@ Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
 
 
+_OPEN = (5e-324, 1.0 - 2.0**-53)
+"""The first and the last float64 inside (0, 1)."""
+
+_LARGEST = float(np.finfo(np.float64).max)
+
+
 class CriticUnfit(ValueError):  # noqa: N818 - a finding about the data, as the paper names it
     """There is too little to fit a risk model on; label more, or use the base rate (`risk.constant`)."""
 
@@ -57,10 +63,15 @@ def floats(
         raise ValueError(f"{name}: expected {ndim} axes, got shape {array.shape}")
     if size is not None and array.shape[0] != size:
         raise ValueError(f"{name}: expected {size} values, got {array.shape[0]}")
-    bad = np.isinf(array) if nan else ~np.isfinite(array)
-    if bad.any():
-        raise ValueError(f"{name}: expected finite values, got {_where(bad, array)}")
+    fine = ~np.isinf(array) if nan else np.isfinite(array)
+    if not fine.all():
+        raise ValueError(f"{name}: expected finite values, got {_where(~fine, array)}")
     return array
+
+
+def _inside(array: npt.NDArray[np.generic], low: float, high: float) -> bool:
+    """Whether all values lie in [low, high]; NaN lies nowhere. Cheaper than finding who does not."""
+    return not array.size or bool(low <= array.min() and array.max() <= high)
 
 
 def within(
@@ -71,9 +82,10 @@ def within(
     >>> within("eps", [0.2], 0, 1).tolist()
     [0.2]
     """
-    array = floats(name, values, size=size, ndim=ndim)
-    bad = (array < low) | (array > high)
-    if bad.any():
+    array = np.asarray(values, dtype=np.float64)
+    if not (array.ndim == ndim and size in (None, len(array)) and _inside(array, low, high)):
+        array = floats(name, array, size=size, ndim=ndim)
+        bad = (array < low) | (array > high)
         raise ValueError(f"{name}: expected values in [{low:g}, {high:g}], got {_where(bad, array)}")
     return array
 
@@ -96,9 +108,10 @@ def uniforms(name: str, values: npt.ArrayLike, *, size: int | None = None) -> Fl
     >>> uniforms("u", [0.25]).tolist()
     [0.25]
     """
-    array = floats(name, values, size=size)
-    bad = (array <= 0.0) | (array >= 1.0)
-    if bad.any():
+    array = np.asarray(values, dtype=np.float64)
+    if not (array.ndim == 1 and size in (None, len(array)) and _inside(array, *_OPEN)):
+        array = floats(name, array, size=size)
+        bad = (array <= 0.0) | (array >= 1.0)
         raise ValueError(f"{name}: expected values in (0, 1), got {_where(bad, array)}")
     return array
 
@@ -109,10 +122,10 @@ def sizes(name: str, values: npt.ArrayLike, *, size: int | None = None) -> Float
     >>> sizes("score", [0.0, 3.5]).tolist()
     [0.0, 3.5]
     """
-    array = floats(name, values, size=size)
-    bad = array < 0.0
-    if bad.any():
-        raise ValueError(f"{name}: expected values of at least 0, got {_where(bad, array)}")
+    array = np.asarray(values, dtype=np.float64)
+    if not (array.ndim == 1 and size in (None, len(array)) and _inside(array, 0.0, _LARGEST)):
+        array = floats(name, array, size=size)
+        raise ValueError(f"{name}: expected values of at least 0, got {_where(array < 0.0, array)}")
     return array
 
 
@@ -145,8 +158,8 @@ def indexes(name: str, values: npt.ArrayLike, low: int, stop: int, *, size: int 
         raise ValueError(f"{name}: expected integers on 1 axes, got {array.dtype} of shape {array.shape}")
     if size is not None and array.shape[0] != size:
         raise ValueError(f"{name}: expected {size} values, got {array.shape[0]}")
-    bad = (array < low) | (array >= stop)
-    if bad.any():
+    if not _inside(array, low, stop - 1):
+        bad = (array < low) | (array >= stop)
         raise ValueError(f"{name}: expected integers in [{low}, {stop}), got {_where(bad, array)}")
     return array.astype(np.int64)
 

@@ -21,6 +21,7 @@ people stopped early is found by `placing`.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -44,7 +45,8 @@ class Design:
                 f"omega: expected one weight for each of {len(self.phases)} phases (one at least),"
                 f" got {len(self.omega)}"
             )
-        checks.within("omega", self.omega, 0.0, 1.0)
+        if not all(0.0 <= weight <= 1.0 for weight in self.omega):
+            checks.within("omega", self.omega, 0.0, 1.0)
         if abs(sum(self.omega) - 1.0) > 1e-9:
             raise ValueError(f"omega: expected a sum of 1, got {sum(self.omega)}")
         for phase, weight in zip(self.phases, self.omega, strict=True):
@@ -96,18 +98,18 @@ def combine(phases: Sequence[placing.Phase], variances: Sequence[float]) -> Desi
     """
     if len(phases) != len(variances):
         raise ValueError(f"variances: expected {len(phases)} values, one a phase, got {len(variances)}")
-    v = np.asarray(variances, dtype=np.float64)
-    if not (v >= 0.0).all():
+    if not all(v >= 0.0 for v in variances):
         raise ValueError(f"variances: expected values of at least 0, got {list(variances)}")
-    usable = np.array([phase.estimable for phase in phases], dtype=np.bool_) & np.isfinite(v)
-    if not usable.any():
+    usable = [
+        v if phase.estimable and v < math.inf else math.inf
+        for phase, v in zip(phases, variances, strict=True)
+    ]
+    least = min(usable, default=math.inf)
+    if least == math.inf:
         raise ValueError("phases: expected at least one with two labels, got none: label more")
-    raw = (v == 0.0) & usable
-    precision = raw.astype(np.float64) if raw.any() else np.zeros(v.size)
-    if not raw.any():
-        np.divide(v[usable].min(), v, out=precision, where=usable)
-    omega = precision / precision.sum()
-    return Design(phases=tuple(phases), omega=tuple(float(w) for w in omega))
+    precision = [float(v == 0.0) if least == 0.0 else least / v for v in usable]
+    total = sum(precision)
+    return Design(phases=tuple(phases), omega=tuple(float(p / total) for p in precision))
 
 
 def extend(design: Design, phases: Sequence[placing.Phase], omega_new: Sequence[float]) -> Design:
@@ -165,10 +167,22 @@ def weights(design: Design, phase: npt.ArrayLike, pi: npt.ArrayLike) -> checks.F
     """
     index = checks.indexes("phase", phase, 0, len(design.phases))
     inverse = 1.0 / probabilities("pi", pi, size=index.size)
-    omega = np.asarray(design.omega)
-    later = np.append(np.cumsum(omega[::-1])[::-1][1:], 0.0)
-    g: checks.Floats = omega[index] * inverse + later[index]
+    g: checks.Floats = np.asarray(design.omega)[index] * inverse + later(design)[index]
     return g
+
+
+def later(design: Design) -> checks.Floats:
+    """Σ_{w>v} ω_w: the weight of the phases that know what phase v labelled, one a phase.
+
+    >>> pilot = placing.Phase(name="pilot", kind="srs", population=10, certain=0, sampled=2, tau=None)
+    >>> later(Design(phases=(pilot,) * 3, omega=(0.25, 0.25, 0.5))).tolist()
+    [0.75, 0.5, 0.0]
+    """
+    found, total = [], 0.0
+    for weight in reversed(design.omega):
+        found.append(total)
+        total += weight
+    return np.array(found[::-1])
 
 
 def probabilities(name: str, pi: npt.ArrayLike, *, size: int) -> checks.Floats:
@@ -180,7 +194,9 @@ def probabilities(name: str, pi: npt.ArrayLike, *, size: int) -> checks.Floats:
     array = np.asarray(pi, dtype=np.float64)
     if array.shape != (size,):
         raise ValueError(f"{name}: expected {size} values, got shape {array.shape}")
-    bad = ~(((array > 0.0) & (array <= 1.0)) | np.isposinf(array))
+    if array.size and array.min() > 0.0 and array.max() <= 1.0:
+        return array  # mostly so, and quickly seen
+    bad = ~((array > 0.0) & ((array <= 1.0) | (array == np.inf)))
     if bad.any():
         raise ValueError(
             f"{name}: expected probabilities in (0, 1], or inf for items that no estimate uses,"

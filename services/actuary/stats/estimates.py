@@ -76,10 +76,9 @@ def check(design: designs.Design, sample: Sample, eps_sum: float) -> None:
             f"eps_sum: expected the sum over all {design.items} items, the sample's {known:g} included,"
             f" got {eps_sum}"
         )
-    for index, phase in enumerate(design.phases):
-        rows = sample.phase == index
-        certain = int(np.count_nonzero(rows & (sample.pi == 1.0)))
-        used = int(np.count_nonzero(rows & np.isfinite(sample.pi)))
+    size = len(design.phases)
+    counts = (np.bincount(sample.phase[of], minlength=size) for of in (sample.pi == 1.0, sample.pi < np.inf))
+    for phase, certain, used in zip(design.phases, *(each.tolist() for each in counts), strict=True):
         # In a priority phase items of π = 1 are sampled ones; elsewhere they are the certain ones.
         expected = phase.certain + phase.sampled
         if used != expected or (phase.kind == "srs" and not phase.complete and certain != phase.certain):
@@ -123,7 +122,8 @@ def variance(design: designs.Design, sample: Sample) -> float:
         e, pi = residual[rows], sample.pi[rows]
         if phase.kind == "srs":
             size, n = phase.sampled_population, phase.sampled
-            part = size**2 * (1.0 - n / size) * float(e.var(ddof=1)) / n
+            square = (e - e.mean()) ** 2
+            part = size**2 * (1.0 - n / size) * float(square.sum() / (e.size - 1)) / n
         else:
             part = float(((1.0 - pi) / pi**2 * e**2).sum())
         total += omega**2 * part
@@ -206,10 +206,8 @@ def stand_for_others(design: designs.Design, sample: Sample) -> checks.Booleans:
 
 def certain_weight(design: designs.Design, sample: Sample, random: checks.Booleans) -> checks.Floats:
     """Σ of ω over the phases that know the item for certain, [S]: the later ones, and its own if π = 1."""
-    omega = np.asarray(design.omega)
-    later = np.append(np.cumsum(omega[::-1])[::-1][1:], 0.0)
-    own = np.where(random | ~np.isfinite(sample.pi), 0.0, omega[sample.phase])
-    weight: checks.Floats = later[sample.phase] + own
+    own = np.where(random | ~np.isfinite(sample.pi), 0.0, np.asarray(design.omega)[sample.phase])
+    weight: checks.Floats = designs.later(design)[sample.phase] + own
     return weight
 
 
@@ -223,12 +221,12 @@ def cut(
 ) -> Estimate:
     """Cuts value and interval to [found, N - found not to be], which is certain, and makes an estimate."""
     found = float(sample.wrong.sum())
-    most = design.items - float((~sample.wrong).sum())
-    low, middle, high = np.clip([interval.low, value, interval.high], found, most)
+    most = design.items - (sample.wrong.size - found)
+    low, middle, high = (min(max(x, found), most) for x in (interval.low, value, interval.high))
     return Estimate(
-        value=float(middle),
-        low=float(low),
-        high=float(high),
+        value=middle,
+        low=low,
+        high=high,
         se=se,
         method=method,
         approximate=method == "gamma",

@@ -216,35 +216,29 @@ _CAP = 0.5
 """Largest share of the wealth bet at once, c in the paper."""
 
 
-def _log_wealth(x: checks.Floats, mean: checks.Floats, alpha: float) -> checks.Floats:
-    """Log of max_t of the wealth that bets on "the mean is above m" reach, [M], for every candidate m [M].
-
-    K_t(m) = Π_{i<=t} (1 + λ_i (x_i - m)), λ_i predictable and truncated to [0, c/m].
-    """
+def _bets(x: checks.Floats, alpha: float) -> checks.Floats:
+    """The bets before they are capped, [n]: each by the mean and the variance of what came before it."""
     n = x.size
     t = np.arange(1, n + 1)
-    # Predictable plug-in: mean and variance of what came before, with one observation at 1/2 as a prior.
+    # one observation at 1/2 as a prior
     running_mean = (0.5 + np.cumsum(x)) / (t + 1)
     running_variance = (0.25 + np.cumsum((x - running_mean) ** 2)) / (t + 1)
     before = np.concatenate([[0.25], running_variance[:-1]])
-    bets = np.sqrt(2.0 * math.log(1.0 / alpha) / (n * before))
-    wealth = np.zeros(mean.size)
-    best = np.zeros(mean.size)
-    limit = _CAP / np.maximum(mean, 1e-12)
-    for value, bet in zip(x, bets, strict=True):
-        wealth += np.log1p(np.minimum(bet, limit) * (value - mean))
-        np.maximum(best, wealth, out=best)
-    return best
+    bets: checks.Floats = np.sqrt(2.0 * math.log(1.0 / alpha) / (n * before))
+    return bets
 
 
 def betting_lower(x: npt.ArrayLike, alpha: float = 0.05) -> float:
     """A lower bound for the mean of a variable in [0, 1], without assumptions on its shape.
 
     If the mean were m, nobody could get rich betting that it is larger: wealth K_t(m) = Π (1 + λ_i (x_i -
-    m)) with bets λ_i >= 0 that look only at what came before is a martingale, and it passes 1/α at any time
-    with probability α at most (Ville). The bound is the smallest m that no such fortune contradicts. It
+    m)) with bets λ_i in [0, c/m] that look only at what came before is a martingale, and it passes 1/α at any
+    time with probability α at most (Ville). The bound is the smallest m that no such fortune contradicts. It
     also holds without replacement, where later draws only make up for earlier ones, as long as the order of
     x is random.
+
+    Wealth falls as m rises, at every t: min(λ, c/m) (x - m) does, being λ (x - m) or c (x/m - 1), whichever
+    is nearer to 0. So the bound is found by halving.
 
     Args:
         x: n values in [0, 1], in random order.
@@ -266,13 +260,15 @@ def betting_lower(x: npt.ArrayLike, alpha: float = 0.05) -> float:
     True
     """
     x = checks.risks("x", x)
-    alpha = checks.share("alpha", alpha)
-    grid = np.linspace(0.0, 1.0, GRID + 1)
-    kept = _log_wealth(x, grid, alpha) < math.log(1.0 / alpha)
-    # Wealth falls as m rises while the bets are not capped; the smallest m kept is a bound whatever its
-    # shape.
-    first = int(np.argmax(kept))
-    return float(grid[max(first - 1, 0)])
+    bets, rich = _bets(x, checks.share("alpha", alpha)), math.log(1.0 / alpha)
+
+    def kept(step: int) -> bool:
+        mean = step / GRID
+        wealth = np.cumsum(np.log1p(np.minimum(bets, _CAP / max(mean, 1e-12)) * (x - mean)))
+        return float(wealth.max()) < rich
+
+    first = bisect.bisect_left(range(GRID + 1), True, key=kept)
+    return max(first - 1, 0) / GRID
 
 
 def betting(x: npt.ArrayLike, alpha: float = 0.05) -> Interval:

@@ -84,7 +84,7 @@ def _water_fill(
     s, c = size[order], cost[order]
 
     def cost_at(kappa: float) -> float:
-        return float((c * np.clip(kappa * s, floor, ceiling)).sum())
+        return float((c * np.minimum(np.maximum(kappa * s, floor), ceiling)).sum())
 
     kappa = ceiling / float(s[0])
     if budget < cost_at(kappa) * (1.0 - 1e-12):

@@ -86,6 +86,23 @@ def test_betting_equals_a_slow_walk_along_one_candidate():
     assert richest(lower + 1 / intervals.GRID) < 20.0
 
 
+@pytest.mark.parametrize("shape", [(0.05, 1.0), (2.0, 5.0), (0.3, 0.3), (5.0, 0.5)])
+def test_a_betting_bound_equals_trying_every_candidate(shape):
+    """Whoever bets against a mean gets rich up to the bound, and nowhere above it."""
+    x = np.random.default_rng(3).beta(*shape, size=50)
+    grid = np.arange(1, intervals.GRID) / intervals.GRID
+    wealth, best, squares = np.ones(grid.size), np.ones(grid.size), 0.25
+    for i, value in enumerate(x):
+        bet = np.minimum(np.sqrt(2 * np.log(20) / (50 * squares / (i + 1))), 0.5 / grid)
+        wealth *= 1 + bet * (value - grid)
+        best = np.maximum(best, wealth)
+        squares += (value - (0.5 + x[: i + 1].sum()) / (i + 2)) ** 2
+
+    np.testing.assert_array_equal(
+        best >= 20.0, grid < intervals.betting_lower(x, 0.05) + 0.5 / intervals.GRID
+    )
+
+
 def test_betting_is_symmetric():
     x = np.random.default_rng(2).random(50)
     direct, mirrored = intervals.betting(x), intervals.betting(1 - x)
