@@ -43,6 +43,8 @@ class Tally:
     """Risk of the frozen label, of items whose label and truth are known, shard by shard."""
     wrong: list[npt.NDArray[np.bool_]] = dataclasses.field(default_factory=list)
     """Whether that label differs from the truth, likewise."""
+    slices: dict[str, dict[str, list[int]]] = dataclasses.field(default_factory=dict)
+    """By slice and by label, `machine` or `corrected`: items whose truth is known, and the right ones."""
 
     @property
     def machine_true(self) -> float | None:
@@ -70,6 +72,7 @@ class Inputs:
     quote: artifacts.Manifest
     training: artifacts.Manifest | None
     certificate: artifacts.Manifest | None = None
+    exemplars: artifacts.Manifest | None = None
 
     def all(self) -> list[artifacts.Manifest]:
         """Everything that the report rests on."""
@@ -133,6 +136,7 @@ def _inputs(store: objects.ObjectStore, uris: requests.Artifacts, wave: int) -> 
         quote=read(uris.of(kind.QUOTE, 0)),
         training=optional(uris.of(kind.TRAIN, wave)),
         certificate=optional(uris.of(kind.CERTIFY, wave)),
+        exemplars=optional(uris.exemplars),
     )
 
 
@@ -221,6 +225,7 @@ def _joined(store: objects.ObjectStore, inputs: Inputs, shard: int) -> pa.Table:
             "text": items["text"],
             "question": items["question"],
             "image": items["image"],
+            "slice": items["slice"],
         }
     )
 
@@ -252,6 +257,19 @@ def _count(tally: Tally, joined: pa.Table) -> None:
     count, right = agreeing("label")
     tally.corrected_known += count
     tally.corrected_right += right
+    _count_slices(tally, joined.filter(pc.and_(known, pc.is_valid(joined["slice"]))))
+
+
+def _count_slices(tally: Tally, joined: pa.Table) -> None:
+    for name, column in (("machine", "machine_label"), ("corrected", "label")):
+        both = joined.filter(pc.is_valid(joined[column])).append_column(
+            "right", pc.cast(pc.equal(joined[column], joined["truth"]).drop_null(), pa.int64())
+        )
+        found = both.group_by("slice").aggregate([("right", "count"), ("right", "sum")])
+        for row in found.to_pylist():
+            counts = tally.slices.setdefault(row["slice"], {}).setdefault(name, [0, 0])
+            counts[0] += row["right_count"]
+            counts[1] += row["right_sum"]
 
 
 def _keep_suspicious(heap: list[tuple[float, str, report_values.Suspicious]], joined: pa.Table) -> None:
@@ -301,12 +319,21 @@ def _true_curve(
     left = wrong.sum() - np.concatenate([[0], np.cumsum(wrong)])
     points = []
     for labels in (int(point["human_labels"]) for point in inputs.quote.parameters["results"]["points"]):
-        anywhere = min(labels, budget["pilot"] + budget["audit"], size)
+        by_chance = budget["pilot"] + budget["audit"] + budget.get("covering", 0)
+        anywhere = min(labels, by_chance, size)
         share = anywhere / size
         reach = size if share == 1 else min(size, (labels - anywhere) / (1 - share))
         remaining = (1 - share) * float(np.interp(reach, np.arange(size + 1), left))
         points.append(values.CurvePoint(human_labels=labels, estimate=1.0 - remaining / size))
     return points
+
+
+def _slice(tally: Tally, found: Mapping[str, Any]) -> dict[str, Any]:
+    """A slice in the JSON form of `SliceAccuracy`, with its truth where one is known."""
+    told = {key: value for key, value in found.items() if key != "class_shares"}
+    for name, (known, right) in tally.slices.get(found["name"], {}).items():
+        told[f"{name}_accuracy"] = {**found[f"{name}_accuracy"], "true_value": right / known}
+    return told
 
 
 def _results(tally: Tally, inputs: Inputs, parameters: Mapping[str, Any], wave: int) -> dict[str, Any]:
@@ -326,6 +353,7 @@ def _results(tally: Tally, inputs: Inputs, parameters: Mapping[str, Any], wave: 
         "machine_accuracy": machine,
         "corrected_accuracy": corrected,
         "wave": wave,
+        "slices": [_slice(tally, each) for each in estimated.get("slices_found", [])],
     }
     if inputs.certificate is not None:
         results["certificate"] = inputs.certificate.parameters["results"]["proof"]

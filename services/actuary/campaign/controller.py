@@ -197,6 +197,7 @@ class Controller:
             campaign = json_format.ParseDict(dict(record.spec), campaign_pb2.Campaign())
             campaign.name = record.name
             labels, cap = self._reserve(record, spec, budget, step, known)
+            gold, offset = _gold(record, spec, budget, step, known, labels)
             facts = requests.Facts(
                 campaign=campaign,
                 spec=spec,
@@ -204,6 +205,8 @@ class Controller:
                 label_count=labels,
                 cap_micros=cap,
                 machine_micros=_machine_micros(budget, known),
+                gold_count=gold,
+                gold_offset=offset,
             )
             child = self._services.create(record.name, step.kind, job_id, requests.build(step, facts))
             if step.kind == policy.Kind.REVIEW and child.state in policy.BROKEN:
@@ -360,7 +363,26 @@ def _budget(spec: specs.Spec, known: Mapping[str, Mapping[str, Any]]) -> specs.B
     imported = known.get("import")
     if imported is None or imported["state"] != "SUCCEEDED":
         return None
-    return specs.budgeted(spec, int(imported["item_count"]))
+    sizes = imported.get("resource", {}).get("slice_sizes", ())
+    return specs.budgeted(spec, int(imported["item_count"]), sizes)
+
+
+def _gold(
+    record: campaign_state.CampaignRecord,
+    spec: specs.Spec,
+    budget: specs.Budgeted,
+    step: policy.Step,
+    known: Mapping[str, Mapping[str, Any]],
+    labels: int,
+) -> tuple[int, int]:
+    """Gold tasks of a step's wave, and exemplars that the waves before have asked; none in the pilot."""
+    if not spec.gold_share or step.wave == 0:
+        return 0, 0
+    exemplars = int(known["import"].get("resource", {}).get("counts", {}).get("exemplar", 0))
+    offset = 0
+    for wave in range(1, step.wave):
+        offset += specs.gold_tasks(spec, _labels_of_wave(record, spec, budget, wave), exemplars, offset)
+    return specs.gold_tasks(spec, labels, exemplars, offset), offset
 
 
 def _machine_micros(budget: specs.Budgeted, known: Mapping[str, Mapping[str, Any]]) -> int:

@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actuary import errors, failpoints
-from actuary.campaign import findings, hashing, partition, read_ahead, row_checks, sources
+from actuary.campaign import findings, hashing, partition, read_ahead, row_checks, slices, sources
 from actuary.storage import artifacts, objects, schemas, tables
 
 SHARD_ROWS = 25_000
@@ -73,6 +73,8 @@ class IngestResult:
     shards: int
     counts: dict[str, int]
     """Rows by split (`pool`, `test`, `exemplar`) and `truth`: items whose truth is sealed."""
+    slices: dict[str, int]
+    """Rows of the pool by slice."""
     phases: dict[str, float]
     """Busy seconds by phase, summed over threads; they overlap, so that the whole takes less."""
     existed: bool
@@ -160,6 +162,7 @@ class _Import:
         self._labels: set[str] = set()
         self._labelled = 0
         self._has_truth = False
+        self._slices = slices.Tally(source.columns.slice)
 
     def run(self) -> IngestResult:
         """Reads all, writes all, or raises with nothing left."""
@@ -216,6 +219,13 @@ class _Import:
                 f"expected labels of two classes at least; all {self._labelled:,} in the column "
                 f"{self._source.columns.truth!r} (data.truth_column) are {next(iter(self._labels))!r}",
             )
+        if done and self._source.columns.slice and not self._slices.items:
+            self._found.add(
+                "slices",
+                self._source.name,
+                f"expected slices in the column {self._source.columns.slice!r} (data.slice_column); it is "
+                "empty in every row: name another, or none",
+            )
         if not done:
             self._found.raise_if_any()
         with self._timed("sort"):
@@ -249,6 +259,10 @@ class _Import:
             label = columns["label"] = row_checks.checked_label(columns["label"], classes, report)
             self._labels.update(v for v in label.unique().to_pylist() if v is not None)
             self._labelled += count - label.null_count
+        if "slice" in columns:
+            pool = pc.equal(columns["split"], row_checks.POOL) if "split" in columns else None
+            columns["slice"] = slices.checked(columns["slice"], report)
+            self._slices.add(columns["slice"], pool, report)
         columns["row"] = pa.array(np.arange(batch.first_row, batch.first_row + count, dtype=np.int64))
         table = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
         if "split" in columns:
@@ -411,6 +425,8 @@ class _Import:
             if refs[name] and uri is not None:
                 digests[name] = self._manifest(name, uri, refs[name], shards, parameters)
         parameters |= {f"{name}_digest": digest for name, digest in digests.items()}
+        if self._source.columns.slice:
+            parameters["slices"] = self._slices.items
         items = self._manifest("items", targets.items_uri, refs["items"], shards, parameters)
         return IngestResult(
             items_uri=targets.items_uri,
@@ -419,6 +435,7 @@ class _Import:
             exemplars_digest=digests["exemplars"],
             shards=shards,
             counts=self._counts,
+            slices=self._slices.items,
             phases=self._phases,
             existed=False,
         )
@@ -477,6 +494,7 @@ def _existing(source: sources.Source, store: objects.ObjectStore, targets: Targe
     manifest, digest = artifacts.read_manifest(store, targets.items_uri)
     before = dict(manifest.parameters)
     truth, exemplars = before.pop("truth_digest", None), before.pop("exemplars_digest", None)
+    counted = before.pop("slices", {})
     if before != _parameters(source, targets):
         raise errors.AlreadyExistsError(
             f"{store.uri}/{targets.items_uri}: another data set was imported there, with {before}; "
@@ -489,6 +507,7 @@ def _existing(source: sources.Source, store: objects.ObjectStore, targets: Targe
         exemplars_digest=exemplars,
         shards=manifest.shards,
         counts=dict(manifest.counts),
+        slices=dict(counted),
         phases=dict.fromkeys(PHASES, 0.0),
         existed=True,
     )
@@ -496,10 +515,13 @@ def _existing(source: sources.Source, store: objects.ObjectStore, targets: Targe
 
 def _parameters(source: sources.Source, targets: Targets) -> dict[str, object]:
     """What makes an import the same import; the key by its digest only."""
+    columns = dataclasses.asdict(source.columns)
+    if not columns["slice"]:
+        del columns["slice"]  # imports of before there were slices are the same
     return {
         "source": Path(source.name).name,
         "format": source.kind,
-        "columns": dataclasses.asdict(source.columns),
+        "columns": columns,
         "shards": targets.shards,
         "key_digest": hashlib.sha256(targets.key).hexdigest()[:16],
         "classes": list(targets.classes) if targets.classes is not None else None,

@@ -101,6 +101,7 @@ def build(
         process_accuracy=interval(inputs.weights.parameters["results"].get("process_accuracy")),
         class_results=_class_results(inputs),
         certificate=_certificate(results.get("certificate")),
+        slice_results=_slice_results(results, inputs),
         unlabelled_rate=float(results["unlabelled_rate"]),
         flipped=tally.flipped,
         curve=_curve(inputs, results, facts, true_curve),
@@ -297,11 +298,33 @@ def _class_results(inputs: closing.Inputs) -> tuple[values.ClassResult, ...]:
             share=share,
             process_share=interval(each.get("process_share")),
             items=int(each.get("item_count", 0)),
+            reviewed=int(each.get("reviewed_count", 0)),
             corrected_accuracy=interval(each.get("corrected_accuracy")),
         )
         for each in found
         if (share := interval(each["share"])) is not None
     )
+
+
+def _slice_results(results: Mapping[str, Any], inputs: closing.Inputs) -> tuple[values.SliceResult, ...]:
+    estimated = inputs.weights.parameters["results"].get("slices_found", [])
+    return tuple(
+        values.SliceResult(
+            name=each["name"],
+            items=int(each["item_count"]),
+            reviewed=int(each["reviewed_count"]),
+            needed=int(each["needed_count"]),
+            machine_accuracy=_estimated(each["machine_accuracy"]),
+            corrected_accuracy=_estimated(each["corrected_accuracy"]),
+            shares=tuple(found for share in source["class_shares"] if (found := interval(share)) is not None),
+        )
+        for each, source in zip(results.get("slices", []), estimated, strict=True)
+    )
+
+
+def _estimated(form: Mapping[str, Any]) -> values.Interval | None:
+    """An interval that has an estimate; a truth alone is none."""
+    return interval(form) if form.get("estimate") is not None else None
 
 
 def _training(inputs: closing.Inputs) -> values.TrainingOutcome | None:

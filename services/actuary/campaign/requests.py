@@ -66,6 +66,10 @@ class Facts:
     """What this step's models may spend."""
     machine_micros: int = 0
     """What the models will have cost in the end, as the pilot tells it."""
+    gold_count: int = 0
+    """Of the labels, those of gold tasks."""
+    gold_offset: int = 0
+    """Exemplars that earlier waves have asked."""
 
 
 class Artifacts:
@@ -115,10 +119,11 @@ def build(step: policy.Step, facts: Facts) -> Resource:
 
 
 def _plan(step: policy.Step, facts: Facts, uris: Artifacts) -> plan_pb2.Plan:
+    labels = facts.label_count - facts.gold_count
     plan = plan_pb2.Plan(
         items=uris.items,
         wave=step.wave,
-        label_count=facts.label_count,
+        label_count=labels,
         double_share=facts.spec.double_share,
         classes=facts.spec.classes,
         seed=facts.campaign.seed,
@@ -128,15 +133,15 @@ def _plan(step: policy.Step, facts: Facts, uris: Artifacts) -> plan_pb2.Plan:
     plan.sampling.rule = facts.spec.rule
     plan.sampling.beta = facts.spec.beta
     plan.sampling.failed_share = facts.spec.failed_share
-    if step.wave == 1 and facts.label_count:
+    if step.wave == 1 and labels:
         # the share is one of the whole budget, of which the pilot has used some
-        whole = facts.spec.failed_share * facts.budget.labels / facts.label_count
+        whole = facts.spec.failed_share * facts.budget.labels / labels
         plan.sampling.failed_share = min(1.0, whole)
     plan.sampling.pilot_items = facts.budget.pilot
     left = facts.budget.labels - facts.budget.pilot
     share = facts.budget.audit / left if left else 0.0
     # a later wave has an audit of its own: only what is drawn by chance can say anything about the rest
-    plan.sampling.audit_items = facts.budget.audit if step.wave == 1 else round(share * facts.label_count)
+    plan.sampling.audit_items = facts.budget.audit if step.wave == 1 else round(share * labels)
     if step.wave > 0:
         plan.annotations.extend(uris.waves(policy.Kind.ANNOTATE, 1))
         plan.critiques.extend(uris.waves(policy.Kind.CRITIQUE, 1))
@@ -193,6 +198,9 @@ def _review(step: policy.Step, facts: Facts, uris: Artifacts) -> review_batch_pb
         truth=uris.truth if facts.spec.review_mode == "replay" else "",
         seed=facts.campaign.seed,
         wave=step.wave,
+        exemplars=uris.exemplars if facts.gold_count else "",
+        gold_count=facts.gold_count,
+        gold_offset=facts.gold_offset if facts.gold_count else 0,
     )
 
 
@@ -216,6 +224,7 @@ def _quote(step: policy.Step, facts: Facts, uris: Artifacts) -> quote_pb2.Quote:
         sampling=facts.campaign.sampling,
         machine_micros=facts.machine_micros,
         double_share=facts.spec.double_share,
+        gold_share=facts.spec.gold_share,
         annotations=[uris.of(policy.Kind.ANNOTATE, step.wave)],
         critiques=[uris.of(policy.Kind.CRITIQUE, step.wave)],
         resolved=uris.resolved(step.wave),
@@ -225,7 +234,8 @@ def _quote(step: policy.Step, facts: Facts, uris: Artifacts) -> quote_pb2.Quote:
     quote.sampling.rule = facts.spec.rule
     quote.sampling.beta = facts.spec.beta
     quote.sampling.pilot_items = facts.budget.pilot
-    quote.sampling.audit_items = facts.budget.audit
+    # what covers slices and classes is drawn by chance, as an audit is, and finds as few errors
+    quote.sampling.audit_items = facts.budget.audit + facts.budget.covering
     quote.sampling.confidence_level = facts.spec.confidence_level
     return quote
 

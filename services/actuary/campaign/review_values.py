@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from actuary.campaign import reviewer_values
 from actuary.report import values
 from actuary.stats import agreement
 from actuary.storage import artifacts, objects, tables
@@ -53,16 +54,17 @@ def summary(
     rows = standing(pa.concat_tables(pieces))
     machine, random = _planned(store, inputs)
     seconds = rows["seconds"].to_numpy()
-    counted: dict[str, list[str]] = {}
+    counted: dict[str, list[tuple[str, str]]] = {}
     accepted: dict[bool, list[bool]] = {True: [], False: []}
-    for row in rows.select(["item_id", "label", "blind"]).to_pylist():
+    for row in rows.select(["item_id", "label", "blind", "reviewer"]).to_pylist():
         if row["label"] is None:
             continue
         if row["item_id"] in random:
-            counted.setdefault(row["item_id"], []).append(row["label"])
+            counted.setdefault(row["item_id"], []).append((row["reviewer"], row["label"]))
         if row["item_id"] in machine:
             accepted[row["blind"]].append(machine[row["item_id"]] == row["label"])
-    doubles = [labels[:2] for labels in counted.values() if len(labels) > 1]
+    named = [(answers[0], answers[1]) for answers in counted.values() if len(answers) > 1]
+    doubles = [(one[1], other[1]) for one, other in named]
     truth, note = _truth(doubles, corrected_low, _reviewed_share(inputs), alpha)
     return values.ReviewSummary(
         reviewers=len(pc.unique(rows["reviewer"])),
@@ -70,13 +72,19 @@ def summary(
         cannot_tell=int(rows["label"].null_count),
         median_seconds=float(np.median(seconds)) if (seconds > 0).any() else None,
         pairs=len(doubles),
-        pair_agreement=_interval(agreement.pairs([a == b for a, b in doubles], alpha)) if doubles else None,
+        pair_agreement=(
+            reviewer_values.interval(agreement.pairs([a == b for a, b in doubles], alpha))
+            if doubles
+            else None
+        ),
         krippendorff_alpha=_alpha(doubles, alpha),
         truth_error_high=truth.error_high if truth else None,
         reviewer_error_high=truth.reviewer_error_high if truth else None,
         truth_note=note,
         blind_accept_rate=float(np.mean(accepted[True])) if accepted[True] else None,
         shown_accept_rate=float(np.mean(accepted[False])) if accepted[False] else None,
+        people=reviewer_values.people(rows, named, _gold(store, inputs), alpha),
+        pair_results=reviewer_values.pairs(named, alpha),
     )
 
 
@@ -102,15 +110,19 @@ def _planned(store: objects.ObjectStore, inputs: closing.Inputs) -> tuple[dict[s
     return machine, random
 
 
+def _gold(store: objects.ObjectStore, inputs: closing.Inputs) -> dict[str, str]:
+    """The known label of every exemplar: what people said of these were gold tasks."""
+    if inputs.exemplars is None:
+        return {}
+    rows = tables.read_all(store, inputs.exemplars)
+    return dict(zip(rows["item_id"].to_pylist(), rows["label"].to_pylist(), strict=True))
+
+
 def _reviewed_share(inputs: closing.Inputs) -> float:
     """Share of the machine's labels that people looked at again, or more: an upper bound needs no better."""
     design = inputs.weights.parameters.get("design", {})
     items = design["phases"][0]["population"] if design.get("phases") else 0
     return min(1.0, inputs.weights.rows / items) if items else 1.0
-
-
-def _interval(found: agreement.Agreement) -> values.Interval:
-    return values.Interval(estimate=found.value, low=found.low, high=found.high, method=found.method)
 
 
 def _alpha(doubles: Sequence[Sequence[str]], alpha: float) -> values.Interval | None:
@@ -119,7 +131,7 @@ def _alpha(doubles: Sequence[Sequence[str]], alpha: float) -> values.Interval | 
     if len(doubles) < 2 or len(classes) < 2:
         return None
     counts = np.array([[pair.count(name) for name in classes] for pair in doubles])
-    return _interval(agreement.krippendorff_alpha(counts, alpha))
+    return reviewer_values.interval(agreement.krippendorff_alpha(counts, alpha))
 
 
 def _truth(

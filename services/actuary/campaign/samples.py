@@ -34,23 +34,33 @@ _EXEMPLARS_A_CLASS = 2
 _DIGITS_TO_TEST = 500
 _BATCH_ROWS = 65_536
 _COLUMNS = sources.Columns(split="split", truth="label")
+INK = "ink"
+"""Column of `digits`: how much ink the writer left, a third of the images each."""
+_STROKES = ("light", "medium", "heavy")
 
 
-def source(name: str, items: int | None = None) -> sources.Source:
+def source(name: str, items: int | None = None, *, slices: str = "") -> sources.Source:
     """The rows of a sample.
 
     Args:
         name: one of `NAMES`.
         items: rows of `synthetic`, default 1,000; `digits` has as many as it has.
+        slices: its column of slices; empty for no slices. `digits` has `ink`.
 
     Raises:
-        errors.InvalidInputError: no such sample.
+        errors.InvalidInputError: no such sample, or no such column.
     """
     _check(name)
+    if slices and (name, slices) != ("digits", INK):
+        has = f"sample:digits has {INK!r}, sample:synthetic has none"
+        raise errors.InvalidInputError.of(
+            [errors.Violation("data.slice_column", f"no column {slices!r} in sample:{name}: {has}")]
+        )
     if name == "digits":
         if items is not None:
             raise errors.InvalidInputError("sample:digits has 1,797 items; ?items= is for sample:synthetic")
-        return sources.Rows((digits(),), _COLUMNS, name="sample:digits")
+        columns = dataclasses.replace(_COLUMNS, slice=slices)
+        return sources.Rows((digits(),), columns, name="sample:digits")
     count = SYNTHETIC_ITEMS if items is None else items
     if count < 1:
         raise errors.InvalidInputError(f"sample:synthetic: expected at least 1 item, got {count}")
@@ -71,7 +81,12 @@ def campaign(name: str) -> dict[str, Any]:
                 "instruction": "Which digit is written here?",
                 "classes": [{"name": str(i)} for i in range(10)],
             },
-            "data": {"uri": "sample:digits", "split_column": "split", "truth_column": "label"},
+            "data": {
+                "uri": "sample:digits",
+                "split_column": "split",
+                "truth_column": "label",
+                "slice_column": INK,
+            },
             "annotator": {"model": {"kind": "exemplar", "prices": dict(_PRICES)}},
             "critic": {
                 "strategy": "class-probability",
@@ -107,7 +122,7 @@ _PRICES = {"input_micros_per_1000_tokens": 150, "output_micros_per_1000_tokens":
 
 
 def digits() -> pa.RecordBatch:
-    """All rows of `digits`: item_id, image (PNG), split, label; in the order of scikit-learn.
+    """All rows of `digits`: item_id, image (PNG), split, label, ink; in the order of scikit-learn.
 
     Raises:
         errors.UnsupportedError: scikit-learn is not installed.
@@ -140,8 +155,16 @@ def digits() -> pa.RecordBatch:
             "image": pa.array([png(each) for each in levels], pa.binary()),
             "split": pa.array(split.tolist()),
             "label": pa.array([str(t) for t in truth]),
+            INK: pa.array(_ink(loaded.images)),
         }
     )
+
+
+def _ink(images: npt.NDArray[np.float64]) -> list[str]:
+    """Light, medium or heavy by the ink of each image, [N, 8, 8]; who has as much as another is like it."""
+    amount = images.sum(axis=(1, 2))
+    bounds = np.quantile(amount, [1 / 3, 2 / 3], method="inverted_cdf")
+    return [_STROKES[k] for k in np.searchsorted(bounds, amount, side="left")]
 
 
 def central(points: npt.NDArray[np.int64]) -> Iterator[int]:

@@ -23,6 +23,7 @@ TYPES = {
     "question": pa.string(),
     "split": pa.string(),
     "label": pa.string(),
+    "slice": pa.string(),
 }
 """The columns that a batch may have; it has `item_id` and those that the source has."""
 
@@ -56,6 +57,8 @@ class Columns:
     """`pool`, `test` or `exemplar`. No default: without it every item is in the pool."""
     truth: str = ""
     """The known label. No default: without it nothing is sealed."""
+    slice: str = ""
+    """The part of the data that an item belongs to. No default: without it there are no slices."""
 
 
 def resolve(
@@ -72,6 +75,7 @@ def resolve(
         "question": (columns.question, "question", False),
         "split": (columns.split, "", False),
         "label": (columns.truth, "", False),
+        "slice": (columns.slice, "", False),
     }
     fields = {"item_id": "id", "label": "truth"}
     missing = False

@@ -1,8 +1,8 @@
 """Where a data set comes from: CSV, JSONL, Parquet, a folder of images, or rows in memory.
 
-Each source streams record batches with the columns that ingest.py knows (`item_id`, `text`, `image`,
-`question`, `split`, `label`), whatever the file calls them, and can say where a row came from. Ids and labels
-are text however much they look like numbers.
+Each source streams record batches with the columns that ingest.py knows (`source_columns.TYPES`), whatever
+the file calls them, and can say where a row came from. Ids and labels are text however much they look like
+numbers.
 
 A source reports what it cannot read to `findings`; it deliberately judges no values: ingest.py does.
 """
@@ -359,6 +359,13 @@ class ImageFolder:
 
     def batches(self, found: findings.Findings) -> Iterator[Batch]:
         """Images sorted by path."""
+        if self.columns.slice:
+            found.add(
+                "columns",
+                self.name,
+                f"no column {self.columns.slice!r} (data.slice_column): a folder of images has no columns; "
+                "list its images in a CSV, JSONL or Parquet file, with the slice of each",
+            )
         ids: list[str] = []
         images: list[bytes | None] = []
         held, first = 0, 1

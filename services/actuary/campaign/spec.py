@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actuary import errors
@@ -16,6 +16,8 @@ from actuary.campaign import loss_check
 from actuary.stats import budgets, certificates, training, weighing
 
 PILOT_LEAST = 20
+LEAST_COVERED = 2
+"""Smallest minimum of a slice or class: two items are the fewest that show a variance."""
 PILOT_SMALLEST = 100
 PILOT_LARGEST = 500
 
@@ -33,9 +35,15 @@ class Spec:
     beta: float
     pilot_items: int | None
     audit_items: int | None
+    slice_minimum: int
+    """Fewest items of each slice that people look at; 0: no minimum."""
+    class_minimum: int
+    """Fewest items of each class that the machine gave; 0: no minimum."""
     failed_share: float
     confidence_level: float
     double_share: float
+    gold_share: float
+    """Share of the labels of waves after the pilot that are gold tasks."""
     review_mode: str
     training_model: str
     training_lambda: float
@@ -67,9 +75,12 @@ def parse(message: Mapping[str, Any]) -> Spec:
         beta=float(sampling.get("beta", 10.0)),
         pilot_items=int(sampling["pilot_items"]) if "pilot_items" in sampling else None,
         audit_items=int(sampling["audit_items"]) if "audit_items" in sampling else None,
+        slice_minimum=int(sampling.get("slice_minimum", 0)),
+        class_minimum=int(sampling.get("class_minimum", 0)),
         failed_share=float(sampling.get("failed_share", 0.25)),
         confidence_level=float(sampling.get("confidence_level", 0.95)),
         double_share=float(review.get("double_share", 0.0)),
+        gold_share=float(review.get("gold_share", 0.0)),
         review_mode=review.get("mode") or "people",
         training_model=loss.get("model") or "linear",
         training_lambda=float(loss.get("lambda", training.LAMBDA)),
@@ -94,14 +105,33 @@ class Budgeted:
     """Of these, for the pilot, n0."""
     audit: int
     """Of the first wave's labels, for the uniform audit, K."""
+    covering: int = 0
+    """Of them, for the minima of slices and classes, at most: the pilot may have some already."""
 
 
-def budgeted(spec: Spec, items: int) -> Budgeted:
+def gold_tasks(spec: Spec, labels: int, exemplars: int, offset: int = 0) -> int:
+    """Labels of a wave that gold tasks take.
+
+    Args:
+        spec: what is asked for.
+        labels: of the wave.
+        exemplars: there are.
+        offset: exemplars that earlier waves have asked; none is asked twice.
+    """
+    return min(math.floor(spec.gold_share * labels + 1e-9), max(0, exemplars - offset))
+
+
+def budgeted(spec: Spec, items: int, slice_sizes: Sequence[int] = ()) -> Budgeted:
     """Resolves the budget against the number of items.
 
+    Args:
+        spec: what is asked for.
+        items: items to label, N.
+        slice_sizes: of them, those of each slice; empty without slices.
+
     Raises:
-        errors.InvalidInputError: the budget is above the number of items or too small for a pilot; says by
-        how much.
+        errors.InvalidInputError: the budget is above the number of items, or too small for a pilot or for the
+            minima of slices and classes; says by how much.
     """
     # a share of 0.2 of 1,277 items is 255.4 labels: never more than was asked for
     labels = (
@@ -125,20 +155,76 @@ def budgeted(spec: Spec, items: int) -> Budgeted:
         if fitting < labels:
             field, description = "sampling.pilot_items", f"expected at most {fitting}, got {pilot}; lower it"
         violations.append(errors.Violation(field, description))
-    elif spec.audit_items is not None and spec.audit_items > fitting - pilot:
-        description = (
-            f"expected at most the {fitting - pilot} labels that the pilot leaves, got {spec.audit_items}"
-        )
+    elif spec.audit_items is not None and spec.audit_items > (left := _left(spec, fitting, pilot)):
+        description = f"expected at most the {left} labels that the pilot leaves, got {spec.audit_items}"
         violations.append(errors.Violation("sampling.audit_items", description))
     violations += _unpaid(spec, pilot)
     violations += _unprovable(spec, items, pilot, fitting)
+    if not violations:
+        violations = _uncovered(spec, labels, pilot, items, slice_sizes)
     if violations:
         raise errors.InvalidInputError.of(violations, reason="BUDGET_INVALID")
-    left = labels - pilot
+    covering = _covering(spec, items, slice_sizes)
+    left = _left(spec, labels, pilot) - covering
     # the audit of a guarantee is sized when the risks are frozen
     default = 0 if spec.guarantee else budgets.default_audit(spec.rule, left)
     audit = spec.audit_items if spec.audit_items is not None else default
-    return Budgeted(items=items, labels=labels, pilot=pilot, audit=audit)
+    return Budgeted(items=items, labels=labels, pilot=pilot, audit=audit, covering=covering)
+
+
+def _left(spec: Spec, labels: int, pilot: int) -> int:
+    """Labels that pilot and gold tasks leave, with as many exemplars as are asked for."""
+    return labels - pilot - math.floor(spec.gold_share * (labels - pilot) + 1e-9)
+
+
+def _covering(spec: Spec, items: int, slice_sizes: Sequence[int]) -> int:
+    """The most human labels that minima can take: what the pilot will have of a part is not known."""
+    of_slices = sum(min(spec.slice_minimum, size) for size in slice_sizes)
+    of_classes = min(spec.class_minimum * len(spec.classes), items)
+    return math.ceil((of_slices + of_classes) * budgets.labels_an_item(spec.double_share) - 1e-9)
+
+
+def _uncovered(
+    spec: Spec, labels: int, pilot: int, items: int, slice_sizes: Sequence[int]
+) -> list[errors.Violation]:
+    """Whether labels and money pay the minima, whatever the pilot happens to have of each part."""
+    wanted = _covering(spec, items, slice_sizes)
+    price, audit = spec.human_label_micros, spec.audit_items or 0
+    paid = labels
+    if spec.money_micros is not None and price:
+        paid = min(labels, spec.money_micros // price)
+    left = max(0, _left(spec, paid, pilot) - audit)
+    if wanted <= left:
+        return []
+    asked = {"slice_minimum": len(slice_sizes), "class_minimum": len(spec.classes)}
+    asked = {name: parts for name, parts in asked.items() if getattr(spec, name)}
+    listed = " and ".join(
+        f"{getattr(spec, name)} items of each of {parts} {'slices' if name == 'slice_minimum' else 'classes'}"
+        for name, parts in asked.items()
+    )
+    needed, lower = pilot + math.ceil((audit + wanted) / (1.0 - spec.gold_share) - 1e-9), "lower it"
+    if len(asked) == 1 and (fits := _fitting(spec, next(iter(asked)), left, items, slice_sizes)):
+        lower = f"lower it to {fits}"
+    account = f"raise the budget to {needed} labels"
+    if paid < labels:
+        account = f"raise budget.money_micros to {needed * price}, besides what the models cost"
+    gold = " and the gold tasks" if spec.gold_share else ""
+    description = (
+        f"expected a minimum that the budget pays: {listed} take up to {wanted} labels, and of {paid} that"
+        f" are paid for, the pilot's {pilot} and the audit's {audit}{gold} leave {left};"
+        f" {lower}, or {account}"
+    )
+    return [errors.Violation(f"sampling.{next(iter(asked))}", description)]
+
+
+def _fitting(spec: Spec, name: str, left: int, items: int, slice_sizes: Sequence[int]) -> int:
+    """The largest minimum of one kind that so many labels pay; 0 if none does, down to two items a part."""
+    low, high = 1, int(getattr(spec, name))
+    while high - low > 1:
+        middle = (low + high) // 2
+        tried = dataclasses.replace(spec, **{name: middle})  # type: ignore[arg-type]
+        low, high = (middle, high) if _covering(tried, items, slice_sizes) <= left else (low, middle)
+    return low if low >= LEAST_COVERED else 0
 
 
 def _pilot(spec: Spec, labels: int) -> int:
@@ -268,7 +354,14 @@ def violations(spec: Spec) -> list[errors.Violation]:
     if spec.review_mode == "replay" and not spec.has_truth:
         description = "replay plays reviewers from known truth: expected data.truth_column, got none"
         found.append(errors.Violation("review.mode", description))
-    if spec.needs_exemplars and not message.get("data", {}).get("split_column") and not _is_sample(message):
+    if spec.slice_minimum and not message.get("data", {}).get("slice_column"):
+        description = "a minimum of each slice needs slices: expected data.slice_column, got none"
+        found.append(errors.Violation("sampling.slice_minimum", description))
+    without_exemplars = not message.get("data", {}).get("split_column") and not _is_sample(message)
+    if spec.gold_share and without_exemplars:
+        description = "gold tasks are exemplars: expected data.split_column with rows `exemplar`, got none"
+        found.append(errors.Violation("review.gold_share", description))
+    if spec.needs_exemplars and without_exemplars:
         description = (
             "this model learns from exemplars: expected data.split_column with rows `exemplar`, got none"
         )
@@ -298,6 +391,17 @@ def _guarantee(spec: Spec) -> list[errors.Violation]:
             f"none or `threshold`, got {spec.rule!r}"
         )
         found.append(errors.Violation("sampling.rule", description))
+    beside = {
+        "sampling.slice_minimum": spec.slice_minimum,
+        "sampling.class_minimum": spec.class_minimum,
+        "review.gold_share": spec.gold_share,
+    }
+    for field, value in beside.items():
+        if value:
+            description = (
+                f"a guarantee plans all that people see after the pilot: expected none, got {value:g}"
+            )
+            found.append(errors.Violation(field, description))
     if float(asked.get("truth_level_share", 0.0)) > 0.0 and spec.double_share == 0.0:
         description = (
             "expected a share above 0, got 0: a claim about the truth (guarantee.truth_level_share) rests on "

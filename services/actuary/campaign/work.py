@@ -41,9 +41,10 @@ class Import:
             progress=progress,
         )
         counts = {name: result.counts[name] for name in row_checks.SPLITS if result.counts.get(name)}
-        context.finish(
-            counts=counts, parameters={"item_count": counts.get("pool", 0), "results": {"counts": counts}}
-        )
+        results: dict[str, Any] = {"counts": counts}
+        if result.slices:
+            results["slice_sizes"] = sorted(result.slices.values())
+        context.finish(counts=counts, parameters={"item_count": counts.get("pool", 0), "results": results})
 
 
 class Report:
@@ -60,11 +61,11 @@ def source(data: dict[str, Any], scratch: Path) -> sources.Source:
     if uri.startswith("sample:"):
         match = re.fullmatch(r"sample:([a-z]+)(?:\?items=(\d+))?", uri)
         name, items = (match[1], match[2]) if match else (uri, None)
-        return samples.source(name, int(items) if items else None)
+        return samples.source(name, int(items) if items else None, slices=data.get("slice_column", ""))
     columns = sources.Columns(
         **{
             key: data[f"{key}_column"]
-            for key in ("id", "text", "image", "question", "split", "truth")
+            for key in ("id", "text", "image", "question", "split", "truth", "slice")
             if data.get(f"{key}_column")
         }
     )

@@ -31,6 +31,8 @@ STATES = {
 }
 STRATA = {
     "pilot": "simple random sample from the ids alone, before anything was known",
+    "slice": "simple random sample inside each slice, up to the minimum",
+    "class": "simple random sample inside each class of the machine, up to the minimum",
     "audit": "simple random sample of everything unlabelled",
     "drawn": "drawn with the rule's probabilities",
     "certain": "highest risk, taken with certainty",

@@ -45,6 +45,9 @@ def render(values: report_values.ReportValues) -> str:
     """
     accuracies = [values.machine_accuracy, values.corrected_accuracy]
     classes = [each.corrected_accuracy for each in values.class_results]
+    slices = [
+        each for part in values.slice_results for each in (part.machine_accuracy, part.corrected_accuracy)
+    ]
     tests = [each.accuracy for each in values.training.accuracies] if values.training else []
     return _environment.get_template(
         "report.html.j2"
@@ -55,6 +58,7 @@ def render(values: report_values.ReportValues) -> str:
         accuracy_scale=figures.strip_range(accuracies),
         share_scale=figures.strip_range([each.share for each in values.class_results]),
         class_scale=figures.strip_range(classes),
+        slice_scale=figures.strip_range(slices),
         test_scale=figures.strip_range(tests),
         curve=_curve(values),
         reliability=_reliability(values),

@@ -46,8 +46,28 @@ class ClassResult:
     """Its share in the process that the items come from."""
     items: int = 0
     """Items whose machine label, after flips, is the class."""
+    reviewed: int = 0
+    """Of them, those that people have looked at."""
     corrected_accuracy: Interval | None = None
     """Of the corrected labels among them; None where too few are labelled to say."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SliceResult:
+    """What an estimate says of one slice of the data."""
+
+    name: str
+    items: int
+    """Items that have a label."""
+    reviewed: int
+    """Of them, those that people have looked at."""
+    needed: int = 0
+    """Items to look at, in all and by chance, for an interval of 10 points to either side."""
+    machine_accuracy: Interval | None = None
+    """None where too few are looked at to say; so is the next."""
+    corrected_accuracy: Interval | None = None
+    shares: tuple[Interval, ...] = ()
+    """Share of the slice that people would give each class, in the order of the classes."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +201,36 @@ class StratumCount:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewerResult:
+    """What one person answered."""
+
+    name: str
+    answers: int
+    cannot_tell: int
+    median_seconds: float | None = None
+    doubles: int = 0
+    """Items of random samples that somebody else answered too."""
+    disagreement: Interval | None = None
+    """How often the two differ: a bound on how often this person errs, if people err independently."""
+    gold_tasks: int = 0
+    """Gold tasks that this person has labelled."""
+    gold_error: Interval | None = None
+    """How often the label was not the known one."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PairResult:
+    """What two people said of the same items of random samples."""
+
+    first: str
+    second: str
+    items: int
+    agreement: Interval
+    cohen_kappa: Interval | None = None
+    """Agreement beyond what their own habits would give by chance; None where it is not defined."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewSummary:
     """Who answered, and how."""
 
@@ -203,6 +253,8 @@ class ReviewSummary:
     """How often people chose the machine's label without seeing it."""
     shown_accept_rate: float | None = None
     """The same where they saw it."""
+    people: tuple[ReviewerResult, ...] = ()
+    pair_results: tuple[PairResult, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,6 +359,7 @@ class ReportValues:
     """Accuracy of the machine's labels in the process that the items come from."""
     class_results: tuple[ClassResult, ...] = ()
     certificate: Certificate | None = None
+    slice_results: tuple[SliceResult, ...] = ()
     unlabelled_rate: float = 0.0
     flipped: int = 0
     """Machine labels that were flipped because that provably pays."""

@@ -48,10 +48,20 @@ class BatchSpec:
     lease_seconds: float = 600.0
     show_machine_label: bool = False
     """Whether the machine's label is shown in the certain stratum."""
+    exemplars: str = ""
+    """URI of the exemplars, for gold tasks."""
+    gold: int = 0
+    """Gold tasks among the others; >= 0."""
+    gold_offset: int = 0
+    """Exemplars that earlier batches have asked; >= 0."""
 
     def to_json(self) -> dict[str, Any]:
-        """As it is stored."""
-        return dict(json.loads(json.dumps(dataclasses.asdict(self))))
+        """As it is stored; without gold as before there was any, so that a batch stays the same one."""
+        document = dict(json.loads(json.dumps(dataclasses.asdict(self))))
+        if not self.gold:
+            for name in ("exemplars", "gold", "gold_offset"):
+                del document[name]
+        return document
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> BatchSpec:
@@ -80,6 +90,12 @@ def check(spec: BatchSpec) -> None:
         violations.append(
             errors.Violation("task.classes", f"expected two or more different names, got {names}")
         )
+    if spec.gold < 0 or spec.gold_offset < 0:
+        violations.append(
+            errors.Violation("gold_count", f"expected at least 0, got {spec.gold} from {spec.gold_offset}")
+        )
+    if spec.gold > 0 and not spec.exemplars:
+        violations.append(errors.Violation("exemplars", "expected the URI of the exemplars, got none"))
     if spec.mode not in ("people", "replay"):
         violations.append(errors.Violation("review.mode", f"expected people or replay, got {spec.mode!r}"))
     if spec.mode == "replay" and not spec.truth:

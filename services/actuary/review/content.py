@@ -1,4 +1,4 @@
-"""What a reviewer sees of an item, read from the items artifact and kept while it may be asked for.
+"""What a reviewer sees of an item, read from items or exemplars and kept while it may be asked for.
 
 Items lie in shards by hash while they are served by rank, so a window of tasks touches many shards: each is
 read once for all the items of the window that it holds.
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actuary import errors
-from actuary.storage import artifacts, objects, tables
+from actuary.storage import artifacts, objects, schemas, tables
 
 COLUMNS = ("item_id", "text", "image", "image_uri", "question")
 
@@ -80,9 +80,11 @@ class Contents:
         manifest, _ = artifacts.read_manifest(self._store, items)
         ids = pa.array([place.item_id for place in places], pa.string())
         by_id: dict[str, dict[str, Any]] = {}
+        # an exemplar keeps its image whatever its size
+        columns = [name for name in COLUMNS if name in schemas.of(manifest.table or "").names]
         for ref in manifest.objects:
             if ref.shard == shard:
-                with tables.open_shard(self._store, ref, COLUMNS, table="items") as reader:
+                with tables.open_shard(self._store, ref, columns, table=manifest.table) as reader:
                     for batch in reader.batches():
                         rows = batch.filter(pc.is_in(batch["item_id"], ids))
                         by_id.update((row["item_id"], row) for row in rows.to_pylist())
@@ -92,7 +94,7 @@ class Contents:
             if row is None:
                 raise errors.NotFoundError(f"{items}: shard {shard} has no item {place.item_id!r}")
             image = row["image"]
-            if image is None and row["image_uri"]:
+            if image is None and row.get("image_uri"):
                 image = self._image(row["image_uri"])
             loaded[place] = Content(text=row["text"], image=image, question=row["question"])
         return loaded

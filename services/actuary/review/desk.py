@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from actuary import errors, failpoints
-from actuary.review import batch, content, order, policy, segments, settings, submission
+from actuary.review import batch, content, gold, order, policy, segments, settings, submission
 from actuary.state import clock as clocks
 from actuary.state import database, reviews
 from actuary.storage import objects
@@ -122,7 +122,7 @@ class Desk:
             NotFoundError: There is no such plan.
         """
         batch.check(spec)
-        rows = order.read(self._store, spec.plan, spec.wave)
+        rows = order.of_batch(self._store, spec)
         record = reviews.BatchRecord(
             name=spec.name,
             campaign=spec.campaign,
@@ -447,7 +447,7 @@ class Desk:
             if record.name in self._orders:
                 self._orders.move_to_end(record.name)
                 return self._orders[record.name]
-        rows = order.read(self._store, record.spec["plan"], record.spec["wave"])
+        rows = order.of_batch(self._store, batch.BatchSpec.from_json(record.spec))
         if rows.num_rows != record.item_count:
             raise errors.DataLossError(
                 f"{record.name}: its plan had {record.item_count} rows when the batch was opened, "
@@ -468,14 +468,21 @@ class Desk:
     ) -> dict[int, content.Content]:
         if not tasks:
             return {}
-        window = rows.slice(tasks[-1].position + 1, self._settings.window).select(["shard", "item_id"])
-        ahead = [content.Place(spec.items, row["shard"], row["item_id"]) for row in window.to_pylist()]
-        places = {
-            task.position: content.Place(spec.items, rows["shard"][task.position].as_py(), task.item_id)
-            for task in tasks
-        }
-        found = self._contents.read(places.values(), ahead)
-        return {position: found[place] for position, place in places.items()}
+        window = rows.slice(tasks[-1].position + 1, self._settings.window)
+        shown = rows.take(pa.array([task.position for task in tasks]))
+        ahead, places = _places(spec, window), _places(spec, shown)
+        found = self._contents.read(places, ahead)
+        return {task.position: found[place] for task, place in zip(tasks, places, strict=True)}
+
+
+def _places(spec: batch.BatchSpec, rows: pa.Table) -> list[content.Place]:
+    """Where the content of some rows of the serving order lies."""
+    return [
+        content.Place(
+            spec.exemplars if row["stratum"] == gold.STRATUM else spec.items, row["shard"], row["item_id"]
+        )
+        for row in rows.select(["stratum", "shard", "item_id"]).to_pylist()
+    ]
 
 
 def _machine_label(spec: batch.BatchSpec, rows: pa.Table, position: int) -> str | None:

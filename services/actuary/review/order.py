@@ -1,8 +1,8 @@
 """The serving order of a batch: the rows of its plan, in the order that keeps every prefix a valid sample.
 
-It is computed from the plan alone, so that any process finds the same positions again. It holds the
-selected rows of one wave in memory, some 100 bytes each: they are items that people label, not the items of
-the campaign.
+It is computed from the plan alone, and from the exemplars where there are gold tasks, so that any process
+finds the same positions again. It holds the selected rows of one wave in memory, some 100 bytes each: they
+are items that people label, not the items of the campaign.
 """
 
 from __future__ import annotations
@@ -11,10 +11,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actuary import errors
-from actuary.review import policy
+from actuary.review import batch, gold, policy
 from actuary.storage import artifacts, objects, schemas, tables
 
 COLUMNS = ("item_id", "wave", "stratum", "rank", "blind", "labels_wanted", "label", "cost_micros")
+
+
+def of_batch(store: objects.ObjectStore, spec: batch.BatchSpec) -> pa.Table:
+    """The serving order of a batch: the rows of its plan, gold tasks among them.
+
+    Raises:
+        NotFoundError: There is no such plan, or there are no exemplars for gold tasks.
+        DataLossError: As `read`.
+    """
+    rows = read(store, spec.plan, spec.wave)
+    if not spec.gold:
+        return rows
+    known = sorted(gold.labels(store, spec.exemplars))
+    asked = gold.chosen(known, spec.seed, spec.gold_offset, spec.gold)
+    return gold.mixed(rows, asked, spec.seed, shows_label=spec.show_machine_label)
 
 
 def read(store: objects.ObjectStore, plan: str, wave: int) -> pa.Table:

@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from actuary import errors
 from actuary.state import reviews
 
-TIERS = {"failed": 0, "pilot": 1, "audit": 1, "drawn": 2, "certain": 3}
-"""Serving order of the strata: the drawn before the certain, so that every prefix is a valid smaller draw."""
+TIERS = {"failed": 0, "pilot": 1, "slice": 1, "class": 2, "audit": 3, "drawn": 4, "certain": 5}
+"""Serving order of the strata: the drawn before the certain, so that every prefix is a valid smaller draw;
+what covers slices and classes before the audit, which was drawn from what they left."""
 
 MOST_ANSWERS = 3
 """Two and, when they disagree, a third."""

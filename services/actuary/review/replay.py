@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from actuary import errors
 from actuary.review import desk as desks
-from actuary.review import submission
+from actuary.review import gold, submission
 from actuary.stats import played
 from actuary.storage import artifacts, objects, tables
 
@@ -52,8 +52,13 @@ class Replay:
         self._name = name
         self._spec = desk.spec(name)
         rows = desk.serving_order(name)
-        items = dict(zip(rows["item_id"].to_pylist(), rows["shard"].to_pylist(), strict=True))
+        asked = gold.is_gold(rows)
+        pool, others = rows.filter(pc.invert(asked)), rows.filter(asked)
+        items = dict(zip(pool["item_id"].to_pylist(), pool["shard"].to_pylist(), strict=True))
         self._truth = read_truth(desk.store, self._spec.truth, items)
+        if others.num_rows:
+            known = gold.labels(desk.store, self._spec.exemplars)
+            self._truth |= {item_id: known[item_id] for item_id in others["item_id"].to_pylist()}
         unknown = sorted(set(self._truth.values()) - set(self._spec.class_names))
         if unknown:
             raise errors.InvalidInputError(

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 import actuary
 from actuary import errors, failpoints
-from actuary.review import policy
+from actuary.review import gold, policy
 from actuary.state import reviews
 from actuary.storage import artifacts, objects, schemas, tables
 
@@ -105,6 +105,8 @@ def read(store: objects.ObjectStore, batch: str) -> pa.Table:
 def resolve(answers: pa.Table, order: pa.Table) -> pa.Table:
     """The resolved label of every item that has an answer, with the columns of RESOLVED and `shard`.
 
+    Gold tasks resolve to nothing: their label is known, and they are no items of the pool.
+
     Args:
         answers: Columns of ANSWERS, in the order of their sequence; a corrected answer is replaced by its
             correction.
@@ -115,7 +117,8 @@ def resolve(answers: pa.Table, order: pa.Table) -> pa.Table:
         labels[position_of(row["task"])][row["reviewer"]] = row[
             "label"
         ]  # a correction keeps its person's place
-    positions = sorted(labels)
+    asked = gold.is_gold(order).to_pylist()
+    positions = sorted(position for position in labels if not asked[position])
     resolutions = [policy.resolve(list(labels[position].values())) for position in positions]
     items = order.select(["item_id", "wave", "shard"]).take(pa.array(positions, pa.int64()))
     return pa.table(

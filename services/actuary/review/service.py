@@ -164,6 +164,9 @@ class ReviewServicer(review_service_pb2_grpc.ReviewServiceServicer):
             truth=spec.truth,
             seed=spec.seed,
             wave=spec.wave,
+            exemplars=spec.exemplars,
+            gold_count=spec.gold,
+            gold_offset=spec.gold_offset,
             label_count=record.label_count,
             open_task_count=progress.open_tasks if progress else 0,
             held_task_count=progress.held_tasks if progress else 0,
@@ -207,6 +210,9 @@ def _spec(
         error_rate=review.replay_error_rate,
         lease_seconds=lease or lease_seconds,
         show_machine_label=review.show_machine_label,
+        exemplars=batch.exemplars,
+        gold=batch.gold_count,
+        gold_offset=batch.gold_offset,
     )
 
 

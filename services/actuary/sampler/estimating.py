@@ -8,9 +8,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 
-from actuary.sampler import frames, people, phases
+from actuary.sampler import frames, parts, people, phases, slices
 from actuary.stats import budget_score, designs, estimates, intervals, placing, shares
 
 
@@ -22,10 +23,8 @@ class ClassOutcome:
     """Share of these items that people would give the class."""
     process: estimates.Estimate
     """Its share in the process that the items come from."""
-    items: int
-    """Items whose final machine label is the class."""
-    corrected: estimates.Estimate | None
-    """Accuracy of the corrected labels among them; None where too few are labelled to say."""
+    part: parts.Part
+    """The items whose final machine label is the class."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +39,8 @@ class Outcome:
     """Accuracy of the corrected labels, items without a machine label that people labelled included."""
     classes: tuple[ClassOutcome, ...]
     """In the order of the classes."""
+    slices: tuple[parts.SliceOutcome, ...]
+    """In the order of names; empty where the data have none."""
     score: budget_score.BudgetScore | None
     """How far the critic gets with a budget; None where too few errors were found to say."""
     alpha: float
@@ -66,6 +67,8 @@ def estimate(
     alpha: float,
     *,
     failed: frames.Longs,
+    slice_names: Sequence[str] = (),
+    failed_slice: frames.Longs | None = None,
 ) -> Outcome:
     """Estimates accuracies and class shares.
 
@@ -78,6 +81,8 @@ def estimate(
         key: project key, for the ties of risk.
         alpha: one minus the confidence level.
         failed: what people said of items without a machine label, [F]; they are right by definition.
+        slice_names: names of the slices, where the population has some.
+        failed_slice: slices of the items without a machine label, [F]; -1 for none.
 
     Raises:
         ValueError: too few items are labelled for any estimate.
@@ -90,15 +95,27 @@ def estimate(
         population.machine, population.machine_risk, float(population.machine_risk.sum()), alpha
     )
     final = rows.errors(population.final, population.risk, float(population.risk.sum()), alpha)
-    corrected = estimates.accuracy(final, size, corrected=_corrected(rows, population))
-    if len(failed):
-        corrected = _with_certain(corrected, size, len(failed))
+    corrected = estimates.accuracy(final, size, corrected=parts.put_right(rows, population))
+    corrected = parts.with_certain(corrected, size, len(failed))
+    of_slices: tuple[parts.SliceOutcome, ...] = ()
+    if population.slice is not None:
+        of_slices = parts.of_slices(
+            population,
+            found,
+            v,
+            slices.Slices(names=tuple(slice_names), of=population.slice),
+            alpha,
+            error_rate=machine.value / size,
+            failed=failed,
+            failed_slice=np.full(len(failed), -1) if failed_slice is None else failed_slice,
+        )
     accuracy, g, told = estimates.accuracy(machine, size), rows.g, rows.told
     return Outcome(
         machine=accuracy,
         process=shares.process(accuracy, size, alpha),
         corrected=corrected,
         classes=_classes(population, found, rows, v, alpha, failed),
+        slices=of_slices,
         score=_score(population, rows),
         alpha=alpha,
         design=rows.design,
@@ -107,50 +124,17 @@ def estimate(
         pi=rows.pi[told],
         g=g[told],
         label=rows.label[told],
-        notes=_notes(
-            machine,
-            final,
-            waves,
-            unresolved=int((~told).sum()),
-            flipped=bool((population.machine != population.final).any()),
+        notes=(
+            *_notes(
+                machine,
+                final,
+                waves,
+                unresolved=int((~told).sum()),
+                flipped=bool((population.machine != population.final).any()),
+            ),
+            *parts.notes(of_slices),
         ),
     )
-
-
-def domain_accuracy(
-    population: phases.Population,
-    found: Sequence[phases.Phase],
-    v: frames.Floats,
-    inside: frames.Bools,
-    alpha: float,
-) -> estimates.Estimate | None:
-    """Accuracy of the corrected labels in a part of the items: a class of the machine, a slice of the data.
-
-    Args:
-        population: the items with a machine label.
-        found: the phases of all waves.
-        v: predicted variance of d - ε, [N].
-        inside: which items belong, [N]; known without any answer.
-        alpha: one minus the confidence level.
-
-    Returns:
-        None where too few of the items are labelled to say anything.
-    """
-    size = int(inside.sum())
-    if size == 0:
-        return None
-    try:
-        rows = phases.rows(found, v, inside)
-    except ValueError:
-        return None
-    # the design's items are those inside, and so is the sum of their risks
-    total = rows.errors(population.final, population.risk, float(population.risk[inside].sum()), alpha)
-    return estimates.accuracy(total, size, corrected=_corrected(rows, population))
-
-
-def _corrected(rows: phases.Rows, population: phases.Population) -> int:
-    """Errors of the final label that people found and put right."""
-    return int((rows.told & (rows.label != population.final[rows.at])).sum())
 
 
 def _classes(
@@ -166,13 +150,11 @@ def _classes(
     for k in range(classes):
         total = rows.of_class(k, population.soft[:, k], alpha)
         share = shares.of_items(total, size, int((failed == k).sum()), len(failed))
-        inside = population.final == k
         outcomes.append(
             ClassOutcome(
                 share=share,
                 process=shares.process(share, size + len(failed), alpha),
-                items=int(inside.sum()),
-                corrected=domain_accuracy(population, found, v, inside, alpha),
+                part=parts.estimate(population, found, v, population.final == k, alpha),
             )
         )
     return tuple(outcomes)
@@ -185,18 +167,6 @@ def _score(population: phases.Population, rows: phases.Rows) -> budget_score.Bud
     if min(int(wrong.sum()), int((~wrong).sum())) < intervals.ENOUGH_ERRORS:
         return None
     return budget_score.score(population.machine_risk, rows.at[used], wrong, rows.g[used])
-
-
-def _with_certain(corrected: estimates.Estimate, items: int, right: int) -> estimates.Estimate:
-    """Adds items that are right for certain to an accuracy."""
-    share = items / (items + right)
-    return dataclasses.replace(
-        corrected,
-        value=1.0 - (1.0 - corrected.value) * share,
-        low=1.0 - (1.0 - corrected.low) * share,
-        high=1.0 - (1.0 - corrected.high) * share,
-        se=corrected.se * share,
-    )
 
 
 def _notes(

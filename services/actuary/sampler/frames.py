@@ -140,6 +140,24 @@ def by_shard(store: objects.ObjectStore, manifest: artifacts.Manifest) -> Iterat
         yield piece.replace_schema_metadata(None).append_column("shard", number)
 
 
+def frozen(
+    store: objects.ObjectStore, manifest: artifacts.Manifest, classes: Sequence[str]
+) -> tuple[pa.Array, Longs]:
+    """Reads ids and frozen labels of a whole risks artifact, in the order of `sharded`.
+
+    Returns:
+        Ids, [N], and labels as indexes into the classes, [N]; -1 without one.
+    """
+    pieces = []
+    for ref in manifest.objects:
+        with tables.open_shard(store, ref, ["item_id", "label"], table=manifest.table) as reader:
+            pieces.append(reader.read().replace_schema_metadata(None))
+    if not pieces:
+        raise errors.DataLossError(f"{manifest.uri}: expected at least one shard, got none")
+    rows = pa.concat_tables(pieces)
+    return rows["item_id"].combine_chunks(), indices(pa.array(classes, pa.string()), rows["label"])
+
+
 def indices(ids: pa.Array, of: pa.Array | pa.ChunkedArray) -> Longs:
     """Returns where each of `of` stands in `ids`; -1 where it does not."""
     flat = of.combine_chunks() if isinstance(of, pa.ChunkedArray) else of

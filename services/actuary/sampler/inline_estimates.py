@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from actuary import errors
-from actuary.sampler import frames, inline
+from actuary.sampler import frames, inline, inline_slices
 from actuary.stats import designs, estimates, placing
 
 SMALLEST_PI = 1e-100
@@ -41,6 +41,8 @@ class Answers:
     """Sum of the risks of all items, answered ones included."""
     alpha: float = 0.05
     """One minus the confidence level."""
+    slices: inline_slices.Slices | None = None
+    """Parts of the population that are estimated by themselves too."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,8 @@ class Outcome:
     g: frames.Floats
     """Weight of each answer, [S]."""
     design: designs.Design
+    slices: tuple[inline_slices.Outcome, ...] = ()
+    """In the order of the request."""
 
 
 def estimate(answers: Answers) -> Outcome:
@@ -90,7 +94,12 @@ def estimate(answers: Answers) -> Outcome:
         fields = {"eps": "risks", "eps_sum": "risk_sum", "pi": "pi", "sample": "pi", "phase": "phase_indexes"}
         inline.refused(error, {**fields, "phases": "phases", "omega": "phases"})
     found = int(sample.wrong.sum())
+    of_slices: tuple[inline_slices.Outcome, ...] = ()
+    if answers.slices is not None:
+        rate = total.value / design.items
+        of_slices = inline_slices.estimate(answers.slices, phases, variances, sample, answers.alpha, rate)
     return Outcome(
+        slices=of_slices,
         total=total,
         machine=estimates.accuracy(total, design.items),
         corrected=estimates.accuracy(total, design.items, corrected=found),
@@ -125,6 +134,8 @@ def _wrong_answers(answers: Answers) -> Iterator[errors.Violation]:
     items = answers.phases[0].population
     if items == 0:
         yield errors.Violation("phases[0].population_count", "expected at least one item, got 0")
+    if answers.slices is not None:
+        yield from inline_slices.wrong(answers.slices, size, items)
     for place, (phase, variance) in enumerate(zip(answers.phases, answers.variances, strict=True)):
         left = items - int(answered[:place].sum())
         if phase.population != left:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from actuary.sampler import frames, people, risking
+from actuary.sampler import covering, frames, people, risking
 from actuary.stats import calibration, quality, worth
 
 
@@ -89,10 +89,12 @@ def sampled(risks: risking.Risks, waves: Sequence[people.Wave]) -> tuple[frames.
 
     The audit is a simple random sample, by a key of its own, of what the pilot left: together they are one of
     all items, and every label weighs the same. Later audits see only what earlier waves left, and the other
-    strata were chosen by risk; neither is taken (8.12).
+    strata were chosen by risk; neither is taken (8.12). Nor is a first audit before which slices or classes
+    were covered: it has too few of those.
     """
+    random = waves[:1] if any(wave.of(*covering.STRATA).any() for wave in waves[1:2]) else waves[:2]
     parts = [
-        _audited(risks, wave, stratum) for wave, stratum in zip(waves[:2], ("pilot", "audit"), strict=False)
+        _audited(risks, wave, stratum) for wave, stratum in zip(random, ("pilot", "audit"), strict=False)
     ]
     return np.concatenate([eps for eps, _ in parts]), np.concatenate([wrong for _, wrong in parts])
 

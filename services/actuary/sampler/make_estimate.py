@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from actuary import errors
 from actuary.jobs import worker
-from actuary.sampler import estimating, frames, judging, people, phases, risking, stored
+from actuary.sampler import estimating, frames, judging, people, phases, risking, slices, stored
 from actuary.stats import budget_score, estimates, intervals, prn
 from actuary.storage import artifacts, schemas
 
@@ -28,6 +28,7 @@ class MakeEstimate:
         ids = table["item_id"].combine_chunks()
         risks = risking.read(table, ids, classes)
         labelled = np.flatnonzero(risks.machine >= 0)
+        named = slices.read(context.store, spec["items"], ids) if spec.get("items") else None
         population = phases.Population(
             ids=ids.take(pa.array(labelled)),
             machine=risks.machine[labelled],
@@ -35,10 +36,12 @@ class MakeEstimate:
             machine_risk=risks.machine_risk[labelled],
             risk=risks.risk[labelled],
             soft=risks.soft(labelled),
+            slice=named.of[labelled] if named else None,
         )
         without_label = risks.machine < 0
         said = people.labels(waves, ids)
-        failed = said[without_label & (said >= 0)]
+        alone_told = without_label & (said >= 0)
+        failed = said[alone_told]
         try:
             outcome = estimating.estimate(
                 population,
@@ -46,6 +49,8 @@ class MakeEstimate:
                 prn.project_key(int(spec.get("seed", 0))),
                 1.0 - float(spec.get("confidence_level", 0.95)),
                 failed=failed,
+                slice_names=named.names if named else (),
+                failed_slice=named.of[alone_told] if named else None,
             )
         except ValueError as error:
             message = (
@@ -136,10 +141,23 @@ def figures(outcome: estimating.Outcome, classes: Sequence[str]) -> dict[str, An
                 "name": name,
                 "share": interval(each.share),
                 "process_share": interval(each.process),
-                "item_count": each.items,
-                "corrected_accuracy": interval(each.corrected),
+                "item_count": each.part.items,
+                "reviewed_count": each.part.reviewed,
+                "corrected_accuracy": interval(each.part.corrected),
             }
             for name, each in zip(classes, outcome.classes, strict=True)
+        ],
+        "slices_found": [
+            {
+                "name": each.name,
+                "item_count": each.part.items,
+                "reviewed_count": each.part.reviewed,
+                "machine_accuracy": interval(each.part.machine),
+                "corrected_accuracy": interval(each.part.corrected),
+                "class_shares": [interval(share) for share in each.part.shares],
+                "needed_count": each.needed,
+            }
+            for each in outcome.slices
         ],
         "notes": list(outcome.notes),
     }

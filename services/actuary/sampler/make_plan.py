@@ -19,6 +19,7 @@ from actuary import errors
 from actuary.jobs import worker
 from actuary.sampler import (
     certifying,
+    covering,
     frames,
     judging,
     people,
@@ -26,6 +27,7 @@ from actuary.sampler import (
     pools,
     proving,
     risking,
+    slices,
     stored,
     surveying,
 )
@@ -90,7 +92,8 @@ class MakePlan:
             shards = _frozen(context, frozen, classes)
         else:
             shards = _priced(context, frozen, classes, model, wishes.key)
-        found = _survey(shards, earlier, planning.survey(wishes))
+        asked_for = any(f"{part}_minimum" in spec.get("sampling", {}) for part in covering.STRATA)
+        found = _survey(shards, earlier, planning.survey(wishes, covers=asked_for))
         results: dict[str, Any] = {"risks": frozen, "flipped_count": found.flipped}
         pool = pools.Stored(store=store, manifest=artifacts.read_manifest(store, frozen)[0])
         if "guarantee" in spec:
@@ -104,7 +107,8 @@ class MakePlan:
         rule, note = judging.follow(judging.evidence(model, found.seen, earlier), asked.rule, model.reason)
         wishes = dataclasses.replace(wishes, weighing=dataclasses.replace(asked, rule=rule))
         pilot_tau = float(first.parameters["design"]["tau"])
-        rows, picked = planning.draw(pool, found.survey, pilot_tau, wishes)
+        covers = _covers(context, pool, earlier, wishes) if asked_for else []
+        rows, picked = planning.draw(pool, found.survey, pilot_tau, wishes, covers)
         rows.notes += [note] if note else []
         _write(context, wishes, rows, picked, results)
 
@@ -191,6 +195,24 @@ def _survey(
     if not seen:
         raise errors.PreconditionError("items: expected a pool to plan for, got none of its items")
     return _Found(survey=survey, seen=risking.joined(seen), place=np.concatenate(places), flipped=flipped)
+
+
+def _covers(
+    context: worker.WorkContext, pool: pools.Stored, earlier: Sequence[people.Wave], wishes: planning.Wishes
+) -> list[covering.Drawn]:
+    """Draws what slices and classes lack of their minima. Ids and labels of the pool are held meanwhile."""
+    spec = context.spec.parameters
+    ids, label = frames.frozen(context.store, pool.manifest, list(spec["classes"]))
+    drawn = covering.draw(
+        slices.minima(context.store, spec, ids, label),
+        ids.to_pylist(),
+        label >= 0,
+        people.looked(earlier, ids),
+        wishes.items,
+        wishes.key,
+        wishes.wave,
+    )
+    return [dataclasses.replace(each, at=pool.places(each.at)) for each in drawn]
 
 
 def _tuned(

@@ -35,6 +35,7 @@ class MakeQuote:
             label_micros=int(budget.get("human_label_micros", 0)),
             machine_micros=int(spec.get("machine_micros", 0)),
             double_share=float(spec.get("double_share", 0.0)),
+            gold_share=float(spec.get("gold_share", 0.0)),
             told=self._told(context, spec, model.alpha, unfollowed),
         )
         ref = context.write_file("quote.json", json.dumps(quoted, sort_keys=True).encode())

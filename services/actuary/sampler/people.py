@@ -26,7 +26,7 @@ class Wave:
     ids: pa.Array
     """Ids of the planned items, [D]."""
     stratum: pa.Array
-    """pilot, audit, drawn, certain or failed, [D]."""
+    """pilot, slice, class, audit, drawn, certain or failed, [D]."""
     s: frames.Floats
     """Size measures, [D]."""
     order: frames.Floats

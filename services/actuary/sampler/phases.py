@@ -1,8 +1,9 @@
 """From plans and answers to the phases of a design and its labelled rows, for all items or a part of them.
 
 Each wave becomes one or two phases of `stats.placing`: a threshold wave is one (the audit, with the most
-suspicious items known for certain), any other wave two (the audit, then the draw). Nothing is estimated here
-but the total of one variable at a time; `estimating` says which.
+suspicious items known for certain), any other wave two (the audit, then the draw). What covered slices and
+classes before that is a phase of its own, which stands for its own part alone. Nothing is estimated here but
+the total of one variable at a time; `estimating` says which.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pyarrow as pa
 
+from actuary.sampler import covering as covers
 from actuary.sampler import frames, people, planning
-from actuary.stats import designs, domains, estimates, placing, rules, shares, weighing
+from actuary.stats import covering, designs, domains, estimates, placing, rules, shares, weighing
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,8 @@ class Population:
     """Risk of `final`, [N]."""
     soft: frames.Floats
     """The machine's class probabilities, calibrated and out of fold, [N, K]."""
+    slice: frames.Longs | None = None
+    """Slice of each item, [N]; -1 for none. None where the data have no slices."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,25 @@ class Phase:
     """Of them, those that the sampled ones stand for, [N]."""
     probability: frames.Floats | None
     """π of every item that was open to a priority draw, [N]; NaN elsewhere, None for other phases."""
+    part: frames.Longs | None = None
+    """Of a phase that covers parts: the part of each item, [N], -1 for none; None for other phases."""
+    stands: frames.Bools | None = None
+    """Of such a phase: which rows stand for their part, [D]."""
+
+    def within(self, inside: frames.Bools) -> placing.Placed:
+        """The phase as a domain sees it; a cover is a simple random sample of what lies in one part."""
+        chosen, open_to = inside[self.at], self.population & inside
+        size = int(open_to.sum())
+        if self.part is not None and self.stands is not None and size:
+            parts = self.part[open_to]
+            if parts[0] >= 0 and (parts == parts[0]).all():
+                used = self.stands[chosen]
+                sampled = int(used.sum())
+                phase = dataclasses.replace(
+                    self.placed.phase, kind="srs", population=size, certain=0, sampled=sampled, tau=None
+                )
+                return placing.Placed(phase=phase, pi=np.where(used, sampled / size, np.inf))
+        return domains.within(self.placed, chosen, size)
 
     def variance(self, phase: placing.Phase, v: frames.Floats, inside: frames.Bools) -> float:
         """Predicts the variance of the phase, as a domain sees it, from that of the items, [N]."""
@@ -101,11 +124,17 @@ class Rows:
             lambda wrong: estimates.total_errors(self.design, self._sample(wrong, eps), eps_sum, alpha),
         )
 
-    def of_class(self, k: int, f: frames.Floats, alpha: float) -> estimates.Estimate:
-        """Items that people would give class k, with the machine's probabilities [N] as control variate."""
+    def of_class(
+        self, k: int, f: frames.Floats, alpha: float, f_sum: float | None = None
+    ) -> estimates.Estimate:
+        """Items that people would give class k, with the machine's probabilities [N] as control variate.
+
+        `f_sum` is their sum over the design's items: all N by default.
+        """
+        total = float(f.sum()) if f_sum is None else f_sum
         return self._between(
             self.label == k,
-            lambda hit: shares.total(self.design, self._sample(hit, f), float(f.sum()), alpha),
+            lambda hit: shares.total(self.design, self._sample(hit, f), total, alpha),
         )
 
     def _sample(self, hit: frames.Bools, f: frames.Floats) -> estimates.Sample:
@@ -143,7 +172,7 @@ def rows(phases: Sequence[Phase], v: frames.Floats, inside: frames.Bools | None 
     chosen = np.ones(len(v), dtype=np.bool_) if inside is None else inside
     placed = [p.placed for p in phases]
     if inside is not None:
-        placed = [domains.within(p.placed, inside[p.at], int((p.population & inside).sum())) for p in phases]
+        placed = [p.within(inside) for p in phases]
     variances = [p.variance(part.phase, v, chosen) for p, part in zip(phases, placed, strict=True)]
     kept = [chosen[p.at] for p in phases]
     parts = list(zip(phases, kept, strict=True))
@@ -173,9 +202,54 @@ def of_waves(population: Population, waves: Sequence[people.Wave], key: bytes) -
         inside = (at >= 0) & ~wave.of("failed")
         # an item that an earlier wave planned and nobody answered then may have been answered since
         inside[inside] &= ~known[at[inside]]
-        found += _of_wave(population, wave, at, inside, ~known, tie)
+        covered, left, whole = _covers(population, wave, at, inside, ~known)
+        found += [*covered, *_of_wave(population, wave, at, inside, left, tie, whole=whole)]
         known[at[inside & wave.looked]] = True
     return found
+
+
+def _covers(
+    population: Population,
+    wave: people.Wave,
+    at: frames.Longs,
+    inside: frames.Bools,
+    left: frames.Bools,
+) -> tuple[list[Phase], frames.Bools, bool]:
+    """The phases that cover slices and classes, what they left, and whether all of them was answered."""
+    found: list[Phase] = []
+    whole = True
+    for stratum in covers.STRATA:
+        planned = wave.of(stratum) & inside
+        if not planned.any():
+            continue
+        part = population.slice if stratum == "slice" else population.final
+        done = wave.looked[planned]
+        stands = None
+        if part is not None and whole:
+            stands = covering.answered(part[at[planned]], wave.order[planned], done)[done]
+        found.append(
+            Phase(
+                placed=_correcting(f"wave-{wave.number}/{stratum}", int(left.sum()), int(done.sum())),
+                wave=wave.number,
+                at=at[planned][done],
+                label=wave.label[planned][done],
+                population=left,
+                below=left,
+                probability=None,
+                part=part,
+                stands=stands,
+            )
+        )
+        whole = whole and bool(done.all())
+        left = left.copy()
+        left[found[-1].at] = False
+    return found, left, whole
+
+
+def _correcting(name: str, population: int, rows: int) -> placing.Placed:
+    """A phase whose answers correct labels and stand for no other item."""
+    phase = placing.Phase(name=name, kind="priority", population=population, certain=0, sampled=0, tau=None)
+    return placing.Placed(phase=phase, pi=np.full(rows, np.inf))
 
 
 def _of_wave(
@@ -185,7 +259,10 @@ def _of_wave(
     inside: frames.Bools,
     left: frames.Bools,
     tie: frames.Floats,
+    *,
+    whole: bool,
 ) -> list[Phase]:
+    """The phases after the covers; `whole`: whether all of those was answered."""
     size = int(left.sum())
     name = "pilot" if wave.number == 0 else f"wave-{wave.number}"
     pilot, audit = wave.of("pilot") & inside, wave.of("audit") & inside
@@ -215,9 +292,13 @@ def _of_wave(
 
     def only_correcting(name: str, planned: frames.Bools) -> None:
         """Answers that put labels right and from which nothing can be concluded about others."""
-        phase = placing.Phase(name=name, kind="priority", population=size, certain=0, sampled=0, tau=None)
-        add(placing.Placed(phase=phase, pi=np.full(int(planned.sum()), np.inf)), planned, left)
+        add(_correcting(name, size, int(planned.sum())), planned, left)
 
+    later = audit | certain | drawn
+    if later.any() and not whole:
+        # they were drawn from what the covers had left; with holes in these nobody can say from what
+        only_correcting(f"{name}/rest", later)
+        return found
     if wave.proof == "classes" or (wave.proof == "budget" and not wave.looked[audit | certain].all()):
         # audits of classes are not one sample of all items, and one of the items below a cut says nothing of
         # those above it that nobody has looked at

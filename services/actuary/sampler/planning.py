@@ -1,9 +1,9 @@
 """From risks to a plan: who is asked, in what order, and with what probability each item was chosen.
 
 Pure decisions; reading and writing is `make_plan`. Wave 0 is a simple random sample from the ids alone. A
-later wave first sets apart what has no machine label, then draws a uniform audit from everything nobody has
-labelled, then spends the rest by the rule. The audit comes first and is served first, so that whoever stops
-anywhere leaves a valid sample (`stats.placing`).
+later wave first sets apart what has no machine label and what slices and classes lack of their minima, then
+draws a uniform audit from everything else that nobody has labelled, then spends the rest by the rule. The
+audit is served before that rest, so that whoever stops anywhere leaves a valid sample (`stats.placing`).
 
 The pool may be larger than memory: it is surveyed (`surveying`), then read chunk by chunk as often as the
 rule asks. What is held is what the plan takes. In how many chunks it comes changes no bit.
@@ -20,14 +20,11 @@ import numpy as np
 import pyarrow as pa
 
 from actuary import errors
-from actuary.sampler import choosing, frames, pools, surveying
-from actuary.stats import firsts, orders, prn, streams, weighing
+from actuary.sampler import choosing, covering, frames, pools, surveying
+from actuary.stats import budgets, firsts, orders, prn, streams, weighing
 
-STRATA = ("failed", "pilot", "audit", "drawn", "certain")
+STRATA = ("failed", "pilot", *covering.STRATA, "audit", "drawn", "certain")
 """In the order in which they are served."""
-THIRD_SHARE = 0.2
-"""Share of the doubles for which a third label is kept back. A guess; where people disagree more often than
-that, the last disagreements stay unresolved, since labels run out."""
 
 
 def items_for(labels: int, double_share: float) -> int:
@@ -41,7 +38,7 @@ def items_for(labels: int, double_share: float) -> int:
 
 def labels_an_item(double_share: float) -> float:
     """Labels that an item takes on average."""
-    return 1.0 + double_share * (1.0 + THIRD_SHARE)
+    return budgets.labels_an_item(double_share)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,17 +144,25 @@ def pilot_of(at: frames.Longs, taken: streams.Taken, population: int) -> Rows:
     return rows
 
 
-def survey(wishes: Wishes) -> surveying.Survey:
-    """Returns the survey that a wave begins with, yet to be fed."""
+def survey(wishes: Wishes, *, covers: bool = False) -> surveying.Survey:
+    """Returns the survey that a wave begins with, yet to be fed.
+
+    With `covers`, whose items no audit takes, it looks for as many items more as they may be.
+    """
     return surveying.Survey(
         failed=min(wishes.items, math.floor(wishes.failed_share * wishes.labels + 1e-9)),
-        audit=min(wishes.items, wishes.audit),
+        audit=min(wishes.items, wishes.audit) + (wishes.items if covers else 0),
         audit_key=prn.derive_key(wishes.key, f"wave-{wishes.wave}/audit"),
     )
 
 
 def wave(
-    frame: frames.Frame, eps: frames.Floats, known: frames.Bools, pilot_tau: float, wishes: Wishes
+    frame: frames.Frame,
+    eps: frames.Floats,
+    known: frames.Bools,
+    pilot_tau: float,
+    wishes: Wishes,
+    minima: Sequence[covering.Minimum] = (),
 ) -> Rows:
     """Draws a later wave from a pool in memory: `draw` from it.
 
@@ -167,10 +172,14 @@ def wave(
         known: which items people have looked at before, [N].
         pilot_tau: the largest permanent random number that the pilot used up.
         wishes: what is wanted.
+        minima: of slices and classes.
     """
-    found = survey(wishes)
+    found = survey(wishes, covers=bool(minima))
     found.add(ids=frame.ids, u=frame.u, labelled=frame.labelled, known=known, place=np.arange(frame.size))
-    rows, picked = draw(_InMemory(frame, eps), found, pilot_tau, wishes)
+    covers = covering.draw(
+        minima, frame.ids.to_pylist(), frame.labelled, known, wishes.items, wishes.key, wishes.wave
+    )
+    rows, picked = draw(_InMemory(frame, eps), found, pilot_tau, wishes, covers)
     rows.at = [picked.place[at] for at in rows.at]
     return rows
 
@@ -210,7 +219,11 @@ def failed_items(found: surveying.Survey, wishes: Wishes) -> int:
 
 
 def draw(
-    pool: pools.Pool, found: surveying.Survey, pilot_tau: float, wishes: Wishes
+    pool: pools.Pool,
+    found: surveying.Survey,
+    pilot_tau: float,
+    wishes: Wishes,
+    covers: Sequence[covering.Drawn] = (),
 ) -> tuple[Rows, pools.Picked]:
     """Draws a later wave.
 
@@ -219,41 +232,69 @@ def draw(
         found: the survey of the same pool.
         pilot_tau: the largest permanent random number that the pilot used up.
         wishes: what is wanted.
+        covers: what slices and classes lack of their minima, as places; drawn before all else.
 
     Returns:
         The rows, and the items that their positions are of.
     """
-    failed = found.failed_draw.finish(failed_items(found, wishes))
-    left = min(wishes.items - failed.place.size, found.population)
-    audit = found.audit_draw.finish(min(wishes.audit, left))
+    covered = np.sort(np.concatenate([np.empty(0, dtype=np.int64), *(cover.at for cover in covers)]))
+    left = wishes.items - covered.size
+    failed = found.failed_draw.finish(min(failed_items(found, wishes), left))
+    population = found.population - covered.size
+    left = min(left - failed.place.size, population)
+    audit = _audit(found.audit_draw, covered, min(wishes.audit, left))
     rest = choosing.Rest(
         pool=pool,
-        out=np.sort(np.concatenate([found.known, audit.place])),
-        items=found.population - audit.place.size,
+        out=np.sort(np.concatenate([found.known, covered, audit.place])),
+        items=population - audit.place.size,
         key=wishes.key,
         wave=wishes.wave,
         pilot_tau=pilot_tau,
     )
     chosen = choosing.choose(rest, wishes.weighing, left - audit.place.size)
-    places = (failed.place, audit.place, chosen.certain.place, chosen.drawn.place)
+    places = (failed.place, covered, audit.place, chosen.certain.place, chosen.drawn.place)
     picked = pool.pick(np.sort(np.concatenate(places)))
     rows = Rows()
-    rows.constants = {"population": found.population, "failed": found.failed, **chosen.constants}
+    rows.constants = {"population": population, "failed": found.failed, **chosen.constants}
+    for cover in covers:
+        at = np.searchsorted(picked.place, cover.at)
+        rows.add(
+            cover.stratum,
+            at,
+            s=np.ones(len(at)),
+            pi=cover.pi,
+            u=cover.u,
+            order=cover.order,
+            tau=math.inf,  # each part has its own
+        )
+        rows.constants[f"{cover.stratum}_minimum"] = float(cover.minimum)
+        rows.notes += [cover.note] if cover.note else []
     rows.notes += chosen.notes
-    for stratum, taken, population in (
+    for stratum, taken, size in (
         ("failed", failed, found.failed),
-        ("audit", audit, found.population),
+        ("audit", audit, population),
     ):
         if count := taken.place.size:
             u = taken.key.view(np.float64)
             at = np.searchsorted(picked.place, taken.place)
-            pi = np.full(count, count / population)
+            pi = np.full(count, count / size)
             rows.add(stratum, at, s=np.ones(count), pi=pi, u=u, order=u, tau=float(u.max()))
     if chosen.drawn.place.size:
         _add_drawn(rows, picked, rest, chosen)
     elif chosen.certain.place.size:
         _add_certain(rows, picked, rest, chosen.certain)
     return rows, picked
+
+
+def _audit(drawn: firsts.Firsts, covered: frames.Longs, size: int) -> streams.Taken:
+    """The first of the audit's order that no cover has taken."""
+    if not covered.size:
+        return drawn.finish(size)
+    taken = drawn.finish(min(drawn.size, drawn.items, size + covered.size))
+    free = np.flatnonzero(~np.isin(taken.place, covered, assume_unique=True))
+    first = np.sort(free[np.lexsort((taken.place[free], taken.key[free]))[:size]])
+    cut = streams.Cut(first=None, used=size)
+    return streams.Taken(place=taken.place[first], key=taken.key[first], cut=cut)
 
 
 def ties(ids: Sequence[str], key: bytes) -> frames.Floats:

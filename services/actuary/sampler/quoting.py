@@ -42,6 +42,7 @@ def quote_points(
     label_micros: int,
     machine_micros: int,
     double_share: float = 0.0,
+    gold_share: float = 0.0,
     told: Told | None = None,
 ) -> dict[str, Any]:
     """Forecasts the corrected labels' accuracy along a grid of budgets, with what each takes.
@@ -56,6 +57,7 @@ def quote_points(
         label_micros: price of a label.
         machine_micros: what the models will have cost, as the pilot tells it.
         double_share: share of items that two people label.
+        gold_share: share of the labels after the pilot that buy no item.
         told: what else the pilot tells.
 
     Returns:
@@ -74,7 +76,8 @@ def quote_points(
         )
         raise errors.PreconditionError(message, reason="NO_PILOT")
     least = max(n, pilot)
-    most = least + math.ceil((max(items, n) - n) * planning.labels_an_item(double_share) - 1e-9)
+    a_label = planning.labels_an_item(double_share) / (1.0 - gold_share)
+    most = least + math.ceil((max(items, n) - n) * a_label - 1e-9)
     asked = min(max(labels, least), most)
     grid = np.unique(np.append(np.linspace(least, most, POINTS).round(), asked))
     plan = quote.Plan(**spent.to_record(), audit=min(audit, items))
@@ -82,7 +85,8 @@ def quote_points(
 
     def items_of(number: int) -> int:
         # labels of the pilot that told nothing are spent all the same: they count as budget, not as items
-        return min(n + planning.items_for(number - least, double_share), items)
+        bought = math.ceil((1.0 - gold_share) * (number - least) - 1e-9)
+        return min(n + planning.items_for(bought, double_share), items)
 
     budgets = [items_of(int(each)) for each in grid]
     points = quote.curve(*pilot_rows, population, budgets, plan, model.alpha)

@@ -11,7 +11,7 @@ from google.protobuf import json_format
 
 from actuary import errors, names
 from actuary.rpc import operations
-from actuary.sampler import inline, inline_estimates, prior_quoting, prior_requests
+from actuary.sampler import inline, inline_estimates, inline_slices, prior_quoting, prior_requests
 from actuary.state import jobs as job_state
 from actuary.stats import estimates, placing, weighing
 from actuary.v1 import (
@@ -229,6 +229,17 @@ class SamplerServicer(sampler_service_pb2_grpc.SamplerServiceServicer):
             approximate=outcome.total.approximate,
             weights=outcome.g,
             phase_weights=outcome.design.omega,
+            slices=[
+                campaign_pb2.SliceAccuracy(
+                    name=each.name,
+                    item_count=each.items,
+                    reviewed_count=each.reviewed,
+                    machine_accuracy=_interval(each.machine) if each.machine else None,
+                    corrected_accuracy=_interval(each.corrected) if each.corrected else None,
+                    needed_count=each.needed,
+                )
+                for each in outcome.slices
+            ],
         )
 
     def QuotePrior(  # noqa: N802
@@ -331,6 +342,19 @@ def _answers(request: sampler_service_pb2.EstimateRequest) -> inline_estimates.A
         eps=np.array(request.risks, dtype=np.float64) if request.risks else np.zeros(index.size),
         eps_sum=request.risk_sum,
         alpha=1.0 - (request.confidence_level if request.HasField("confidence_level") else 0.95),
+        slices=_slices(request),
+    )
+
+
+def _slices(request: sampler_service_pb2.EstimateRequest) -> inline_slices.Slices | None:
+    if not request.slice_sizes and not request.slices:
+        return None
+    return inline_slices.Slices(
+        of=list(request.slices),
+        sizes=[
+            inline_slices.Size(name=each.name, items=each.item_count, eps_sum=each.risk_sum)
+            for each in request.slice_sizes
+        ],
     )
 
 

@@ -35,6 +35,30 @@ def default_audit(rule: str, left: int) -> int:
     return 0 if rule in SELF_AUDITING else round(AUDIT_SHARE * left)
 
 
+THIRD_SHARE = 0.2
+"""Share of the doubles for which a third label is kept back. A guess; where people disagree more often than
+that, the last disagreements stay unresolved, since labels run out."""
+
+
+def labels_an_item(double_share: float) -> float:
+    """Labels that an item takes on average when some are labelled twice, and some of those by a third.
+
+    Args:
+        double_share: share of the items that two people label, [0, 1].
+
+    Returns:
+        At least 1.
+
+    Raises:
+        ValueError: the share is outside [0, 1].
+
+    >>> labels_an_item(0.5)
+    1.6
+    """
+    share = float(checks.within("double_share", [double_share], 0.0, 1.0)[0])
+    return 1.0 + share * (1.0 + THIRD_SHARE)
+
+
 def budget_for(v: npt.ArrayLike, se: float, cost: npt.ArrayLike | None = None) -> float:
     """The budget at which the square-root rule estimates the error rate with standard error σ.
 

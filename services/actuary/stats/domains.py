@@ -14,9 +14,11 @@ interval that holds, or none: with fewer than two sampled items in every phase `
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import numpy.typing as npt
+import scipy.special
 
 from actuary.stats import checks, placing
 
@@ -61,3 +63,36 @@ def within(placed: placing.Placed, inside: npt.ArrayLike, population: int) -> pl
         share = sampled / phase.sampled_population if phase.sampled_population else 1.0
         pi = np.where(used & ~top, share, pi)
     return placing.Placed(phase=phase, pi=pi)
+
+
+def items_for(rate: float, margin: float, population: int, alpha: float = 0.05) -> int:
+    """Items of a simple random sample whose normal interval for a rate reaches so far to either side.
+
+        n = n∞/(1 + (n∞ - 1)/N),   n∞ = z² p(1 - p)/d²
+
+    with p kept from 0 and 1 by one item in 100: where no error was seen, some will be.
+
+    Args:
+        rate: p, what the rate is thought to be, [0, 1].
+        margin: d, in (0, 1).
+        population: N, items to stand for, at least 1.
+        alpha: α in (0, 1); two-sided.
+
+    Returns:
+        n, a whole number in [1, N].
+
+    Raises:
+        ValueError: an argument out of range.
+
+    References:
+        Cochran (1977), section 4.4.
+
+    >>> items_for(0.5, 0.1, 10**9), items_for(0.5, 0.1, 100)
+    (97, 50)
+    """
+    items = checks.count("population", population, 1, 2**62)
+    p = min(max(float(checks.within("rate", [rate], 0.0, 1.0)[0]), 0.01), 0.99)
+    d = checks.share("margin", margin)
+    z = float(scipy.special.ndtri(1.0 - checks.share("alpha", alpha) / 2.0))
+    endless = z**2 * p * (1.0 - p) / d**2
+    return min(items, max(1, math.ceil(endless / (1.0 + (endless - 1.0) / items) - 1e-9)))

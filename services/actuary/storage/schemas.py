@@ -2,7 +2,8 @@
 
 Tables are joined by `item_id`, never by position. A column is nullable only where null has a meaning: a
 failed item has no label, a critic that did not answer has no score. A schema changes by a new version;
-a reader that meets another one says so instead of guessing.
+a reader that meets another one says so instead of guessing. A version that only added nullable columns reads
+those before it (`OLDEST_READ`): what was imported before an upgrade stays in use after it.
 """
 
 from __future__ import annotations
@@ -32,13 +33,14 @@ _DOUBLES = pa.list_(pa.field("element", pa.float64()))  # the name that Parquet 
 
 ITEMS = _schema(
     "items",
-    1,
+    2,
     ("text", _STRING, "?"),
     ("image", pa.binary(), "?"),  # the file's bytes, up to 64 kB
     ("image_uri", _STRING, "?"),  # key of a larger image in the same store; its last part is its SHA-256
     ("question", _STRING, "?"),
     ("split", _STRING, ""),  # pool, test or exemplar
     ("u", _DOUBLE, ""),  # permanent random number in (0, 1)
+    ("slice", _STRING, "?"),  # the part of the data it belongs to; since version 2
 )
 TRUTH = _schema("truth", 1, ("label", _STRING, ""))
 EXEMPLARS = _schema(
@@ -98,7 +100,7 @@ PLAN = _schema(
     "plan",
     1,
     ("wave", pa.int32(), ""),
-    ("stratum", _STRING, ""),  # pilot, audit, drawn, certain or failed
+    ("stratum", _STRING, ""),  # pilot, slice, class, audit, drawn, certain or failed
     ("s", _DOUBLE, ""),  # size measure
     ("pi", _DOUBLE, ""),  # inclusion probability, in (0, 1]
     ("u", _DOUBLE, ""),  # u', rescaled after the pilot
@@ -169,7 +171,7 @@ EXPORT = _schema(
 REPEATED = frozenset(
     (
         *("split", "outcome", "label", "machine_label", "reason", "critic_id", "model", "prompt_digest"),
-        *("stratum", "method", "source", "batch", "reviewer", "question"),
+        *("stratum", "method", "source", "batch", "reviewer", "question", "slice"),
     )
 )
 """Columns with few distinct values, worth a dictionary in Parquet; on ids and numbers one costs time only."""
@@ -205,6 +207,9 @@ TABLES: dict[str, pa.Schema] = {
 }
 """Every schema by the name of its table."""
 
+OLDEST_READ = {"items": 1}
+"""The oldest version of a table that is read, where it is not this build's: nullable columns came since."""
+
 
 def of(table: str) -> pa.Schema:
     """The schema of a table by its name."""
@@ -220,10 +225,10 @@ def check_version(table: str, version: int, where: str) -> None:
     """Refuses what another version of Actuary wrote, naming both versions.
 
     Raises:
-        InvalidInputError: the version is older or newer than this build's.
+        InvalidInputError: the version is older than what this build reads, or newer than its own.
     """
     ours = version_of(of(table))
-    if version == ours:
+    if OLDEST_READ.get(table, ours) <= version <= ours:
         return
     advice = "run the stage that wrote it again" if version < ours else "use the newer Actuary that wrote it"
     raise errors.InvalidInputError(
@@ -253,8 +258,11 @@ def check(schema: pa.Schema, table: str, *, where: str = "table") -> None:
             f"got {got or 'a file without a table name'!r} version {version_of(schema)}"
         )
     check_version(table, version_of(schema), where)
+    older = version_of(schema) < version_of(expected)
     for field in expected:
         index = schema.get_field_index(field.name)
+        if index < 0 and older and field.nullable:
+            continue
         if index < 0 or not schema.field(index).type.equals(field.type):
             came = "no such column" if index < 0 else str(schema.field(index).type)
             raise errors.DataLossError(f"{where}: column {field.name!r}: expected {field.type}; got {came}")

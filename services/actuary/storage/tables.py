@@ -14,7 +14,7 @@ import hashlib
 import io
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from actuary import errors, failpoints
-from actuary.storage import objects, schemas
+from actuary.storage import objects, readers, schemas
 
 if TYPE_CHECKING:
     from actuary.storage import artifacts
@@ -203,52 +203,13 @@ def read_file(store: objects.ObjectStore, ref: ObjectRef) -> bytes:
     return data
 
 
-class ShardReader:
-    """A shard whose digest has been checked. Used as a context manager, or closed by `close`."""
-
-    def __init__(self, source: pa.NativeFile | BinaryIO, key: str, columns: Sequence[str] | None) -> None:
-        self._source = source
-        self._columns = list(columns) if columns is not None else None
-        try:
-            self.file = pq.ParquetFile(source)
-        except pa.ArrowException as error:
-            source.close()
-            raise errors.DataLossError(f"{key}: no Parquet file: {error}") from error
-        self.schema: pa.Schema = self.file.schema_arrow
-
-    @property
-    def rows(self) -> int:
-        """Rows of the shard."""
-        return int(self.file.metadata.num_rows)
-
-    def batches(self, rows: int = ROW_GROUP_ROWS) -> Iterator[pa.RecordBatch]:
-        """The shard in batches of at most `rows`."""
-        return iter(self.file.iter_batches(batch_size=rows, columns=self._columns))
-
-    def read(self) -> pa.Table:
-        """The whole shard, its columns in the order asked for."""
-        table = self.file.read(columns=self._columns)
-        return table if self._columns is None else table.select(self._columns)
-
-    def close(self) -> None:
-        """Gives the file back."""
-        self.file.close(force=True)
-        self._source.close()
-
-    def __enter__(self) -> ShardReader:
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        self.close()
-
-
 def open_shard(
     store: objects.ObjectStore,
     ref: ObjectRef,
     columns: Sequence[str] | None = None,
     *,
     table: str | None = None,
-) -> ShardReader:
+) -> readers.ShardReader:
     """Opens a shard after checking that its bytes are those that were written.
 
     Args:
@@ -270,10 +231,10 @@ def open_shard(
         source = pa.BufferReader(read_file(store, ref))
     else:
         source = _fetched(store, ref)
-    reader = ShardReader(source, f"{store.uri}/{ref.key}", columns)
+    reader = readers.ShardReader(source, f"{store.uri}/{ref.key}", columns)
     try:
         if table is not None:
-            schemas.check(reader.schema, table, where=f"{store.uri}/{ref.key}")
+            reader.expect(table)
     except BaseException:
         reader.close()
         raise

@@ -154,6 +154,30 @@ def test_an_answer_out_of_order_corrects_and_stands_for_nothing(sampler):
     assert answer.corrected_accuracy.estimate == pytest.approx(1 - 0.5 / 10)
 
 
+def test_slices_are_estimated_beside_the_whole(sampler):
+    """Five of ten items; of the six in `a` three were answered, of the three in `b` none."""
+    answer = sampler.Estimate(
+        sampler_service_pb2.EstimateRequest(
+            phases=[sampler_service_pb2.DrawPhase(kind="srs", population_count=10, sampled_count=5)],
+            phase_indexes=[0] * 5,
+            pi=[0.5] * 5,
+            wrong=[True, False, False, True, False],
+            slices=["a", "a", "a", "", ""],
+            slice_sizes=[
+                sampler_service_pb2.SliceSize(name="a", item_count=6),
+                sampler_service_pb2.SliceSize(name="b", item_count=3),
+            ],
+        )
+    )
+
+    a, b = answer.slices
+    assert (a.name, a.item_count, a.reviewed_count, b.reviewed_count) == ("a", 6, 3, 0)
+    assert a.machine_accuracy.estimate == pytest.approx(1 - 2 / 6)
+    assert a.corrected_accuracy.estimate == pytest.approx(1 - 1 / 6)
+    assert not b.HasField("machine_accuracy")
+    assert b.needed_count == 3
+
+
 def test_a_hundred_thousand_rows_fit_a_message(sampler):
     """With ids of 36 bytes, a cost each, and half of them drawn."""
     size = 100_000
@@ -217,6 +241,8 @@ def test_a_request_in_which_every_row_is_wrong_is_answered_in_few_words(sampler)
         ),
         ({"confidence_level": 1.0}, "confidence_level", "[0.5, 1)"),
         ({"risk_sum": 11.0}, "risk_sum", "got 11.0"),
+        ({"slices": list("aaaa")}, "slices[0]", "names of slice_sizes"),
+        ({"slice_sizes": [sampler_service_pb2.SliceSize(item_count=3)]}, "slice_sizes[0].name", "required"),
     ],
 )
 def test_bad_answers_are_refused_by_name(sampler, fields, field, told):

@@ -18,7 +18,9 @@ def test_the_json_has_exactly_the_documented_fields(done):
         "unlabelled_rate": 0.0,
         "machine_accuracy": {"estimate": 0.824, "low": 0.791, "high": 0.853, "true": 0.8317},
         "corrected_accuracy": {"estimate": 0.9561, "low": 0.931, "high": 0.972, "true": 0.9632},
+        "slices": [],
         "test_accuracy": {"machine": 0.846, "act": 0.928, "human": 0.942},
+        "certificate": None,
         "report": "/data/my folder/campaigns/digits/report-w1/report.html",
         "export": "/data/my folder/campaigns/digits/export-w1",
         "certificate": None,
@@ -52,6 +54,30 @@ def test_the_table_names_estimates_intervals_truth_money_and_report(done, consol
         "92.8 %", "+1.4 points", "/data/my folder/campaigns/digits/report-w1/report.html",
     ):  # fmt: skip
         assert shown in console.text
+
+
+def test_slices_are_shown_the_worst_first_and_those_without_a_number_before(done, console):
+    for name, value in (("de", 0.9), ("[red]", 0.7), ("fr", None)):
+        each = done.results.slices.add(name=name, item_count=1300, reviewed_count=40, needed_count=80)
+        if value is not None:
+            each.corrected_accuracy.estimate = value
+            each.corrected_accuracy.low, each.corrected_accuracy.high = value - 0.1, value + 0.05
+    summary.show(done, seconds=1.0, console=console)
+    lines = [line for line in console.text.splitlines() if "1,300" in line]
+    assert [line.split()[0] for line in lines] == ["fr", "[red]", "de"]
+    assert "60.0 to 75.0 %" in lines[1]
+    told = summary.results_json(done, seconds=1.0)["slices"]
+    assert (told[0]["name"], told[0]["reviewed"], told[0]["needed"]) == ("de", 40, 80)
+    assert told[2]["corrected_accuracy"]["estimate"] is None
+
+
+def test_of_many_slices_some_are_shown(done, console):
+    for number in range(30):
+        done.results.slices.add(name=f"s{number:02d}", item_count=7).corrected_accuracy.estimate = number / 30
+    summary.show(done, seconds=1.0, console=console)
+    assert "18 more: see the report" in console.text
+    assert "s11" in console.text
+    assert "s12" not in console.text
 
 
 def test_the_table_names_the_estimand(done, console):

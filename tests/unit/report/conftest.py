@@ -60,6 +60,18 @@ def full() -> v.ReportValues:
             )
             for k in range(10)
         ),
+        slice_results=(
+            v.SliceResult(
+                name="heavy",
+                items=420,
+                reviewed=90,
+                needed=61,
+                machine_accuracy=v.Interval(estimate=0.81, low=0.7, high=0.88, method="wald", true=0.82),
+                corrected_accuracy=v.Interval(estimate=0.94, low=0.88, high=0.97, method="wald", true=0.95),
+                shares=tuple(v.Interval(estimate=0.1, low=0.05, high=0.16) for _ in range(10)),
+            ),
+            v.SliceResult(name="<none>", items=3, reviewed=0, needed=3),
+        ),
         unlabelled_rate=0.0,
         flipped=31,
         curve=v.QualityCurve(
@@ -143,6 +155,29 @@ def full() -> v.ReportValues:
             pair_agreement=v.Interval(estimate=0.95, low=0.76, high=0.99),
             krippendorff_alpha=v.Interval(estimate=0.94, low=0.7, high=0.99),
             truth_note="pairs: expected at least 100 doubles for a statement about the truth, got 20",
+            people=(
+                v.ReviewerResult(
+                    name="ada",
+                    answers=150,
+                    cannot_tell=1,
+                    median_seconds=4.1,
+                    doubles=20,
+                    disagreement=v.Interval(estimate=0.05, low=0.001, high=0.249, method="clopper-pearson"),
+                ),
+                v.ReviewerResult(name="<bob>", answers=105, cannot_tell=1),
+            ),
+            pair_results=(
+                v.PairResult(
+                    first="<bob>",
+                    second="ada",
+                    items=20,
+                    agreement=v.Interval(estimate=0.95, low=0.751, high=0.999),
+                    cohen_kappa=v.Interval(estimate=0.93, low=0.7, high=1.0),
+                ),
+                v.PairResult(
+                    first="ada", second="cy", items=1, agreement=v.Interval(estimate=1.0, low=0.03, high=1.0)
+                ),
+            ),
             blind_accept_rate=0.82,
             shown_accept_rate=0.88,
         ),

@@ -93,13 +93,39 @@ def test_machine_labels_that_do_not_help_are_said_not_to_beside_the_curve(full):
     assert HOSTILE in words
 
 
+def words_of(values):
+    """The page's words, with one blank between any two."""
+    words = " ".join(outline(render.render(values)).words).split()
+    return " ".join(words).replace("\N{NARROW NO-BREAK SPACE}", " ")
+
+
+def test_slices_are_shown_with_what_they_need(full):
+    page = words_of(full)
+    assert "Slice by slice" in page
+    assert "88.0 to 97.0 %" in page
+    assert "heavy 420 90 61" in page
+    assert "<none> 3 0 3" in page
+    plain = render.render(dataclasses.replace(full, slice_results=()))
+    assert "Slice by slice" not in plain
+
+
+def test_reviewers_are_named_with_their_intervals(full):
+    page = words_of(full)
+    assert "ada 150 1 4.1 s 20 5.0 % 0.1 to 24.9 %" in page
+    assert "<bob> 105 1 – 0 – –" in page
+    assert "<bob> , ada 20 95.0 % 75.1 to 99.9 % 0.93 0.70 to 1.00" in page
+    assert "ada , cy 1 100.0 % 3.0 to 100.0 % – –" in page
+
+
 def test_a_campaign_without_an_estimate_says_so(minimal):
     assert "no estimate yet" in render.render(minimal)
 
 
 def test_without_truth_no_column_of_truth_is_shown(full):
     blank = v.Interval(estimate=0.9, low=0.8, high=0.95, method="wald")
-    unknown = dataclasses.replace(full, machine_accuracy=blank, corrected_accuracy=blank, suspicious=())
+    unknown = dataclasses.replace(
+        full, machine_accuracy=blank, corrected_accuracy=blank, suspicious=(), slice_results=()
+    )
     page = render.render(unknown)
     assert "truth is known" not in page
     assert 'data-name="truth"' not in page

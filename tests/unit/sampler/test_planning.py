@@ -157,8 +157,8 @@ def test_with_every_item_labelled_the_estimate_is_the_truth(rule):
     for k, found in enumerate(outcome.classes):
         assert found.share.value == found.share.low == found.share.high == pytest.approx((truth == k).mean())
         assert found.process.low < found.share.value < found.process.high
-        assert found.items == (data.label == k).sum()
-        assert found.corrected.value == found.corrected.low == 1.0
+        assert found.part.items == found.part.reviewed == (data.label == k).sum()
+        assert found.part.corrected.value == found.part.corrected.low == 1.0
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -1,5 +1,6 @@
 """Columns, versions and what is not of them."""
 
+import dataclasses
 import io
 
 import pyarrow as pa
@@ -17,7 +18,7 @@ def test_every_table_keeps_its_schema_through_parquet(name: str):
     pq.write_table(schema.empty_table(), sink)
     read = pq.read_schema(io.BytesIO(sink.getvalue()))
     assert schemas.name_of(read) == name
-    assert schemas.version_of(read) == 1
+    assert schemas.version_of(read) == {"items": 2}.get(name, 1)
     schemas.check(read, name)
     assert read.equals(schema, check_metadata=True)
 
@@ -26,10 +27,59 @@ def stamped(table: str, version: int) -> pa.Schema:
     return schemas.ITEMS.with_metadata({"actuary.table": table, "actuary.version": str(version)})
 
 
-@pytest.mark.parametrize("version", [0, 2])
+@pytest.mark.parametrize("version", [0, 3])
 def test_another_version_is_named_with_ours(version: int):
-    with pytest.raises(errors.InvalidInputError, match=f"version {version}, this build reads version 1"):
+    with pytest.raises(errors.InvalidInputError, match=f"version {version}, this build reads version 2"):
         schemas.check(stamped("items", version), "items")
+
+
+class TestItemsOfVersionOne:
+    """What was imported before items had slices is read as ever; its slices are null."""
+
+    SCHEMA = pa.schema(
+        [field for field in schemas.ITEMS if field.name != "slice"],
+        metadata={"actuary.table": "items", "actuary.version": "1"},
+    )
+
+    def written(self, store: folder.FolderStore) -> artifacts.Manifest:
+        rows = [{"item_id": name, "text": "x", "split": "pool", "u": 0.5} for name in "ab"]
+        table = pa.Table.from_pylist(rows, schema=self.SCHEMA)
+        sink = io.BytesIO()
+        pq.write_table(table, sink)
+        ref = tables.write_file(store, "old/shard-00000.parquet", sink.getvalue())
+        ref = dataclasses.replace(ref, rows=2, shard=0)
+        manifest = artifacts.Manifest(
+            uri="old", table="items", version=1, objects=(ref,), code_version="t", shards=1
+        )
+        artifacts.write_manifest(store, manifest)
+        return artifacts.read_manifest(store, "old")[0]
+
+    def test_whole_tables_and_single_columns_are_read(self, tmp_path):
+        store = folder.FolderStore(tmp_path)
+        manifest = self.written(store)
+        whole = tables.read_all(store, manifest)
+        assert whole.schema.equals(schemas.ITEMS)
+        assert whole["slice"].to_pylist() == [None, None]
+        some = tables.read_shard(store, manifest, 0, ["slice", "item_id"])
+        assert some.to_pylist() == [{"slice": None, "item_id": "a"}, {"slice": None, "item_id": "b"}]
+        assert tables.read_shard(store, manifest, 0, ["item_id", "u"])["u"].to_pylist() == [0.5, 0.5]
+
+    def test_batches_have_the_column_too(self, tmp_path):
+        store = folder.FolderStore(tmp_path)
+        (ref,) = self.written(store).objects
+        with tables.open_shard(store, ref, ["item_id", "slice"], table="items") as reader:
+            (batch,) = reader.batches()
+        assert batch.to_pylist() == [{"item_id": "a", "slice": None}, {"item_id": "b", "slice": None}]
+
+    def test_a_column_that_it_had_is_still_missed(self, tmp_path):
+        without = self.SCHEMA.remove(self.SCHEMA.get_field_index("u"))
+        with pytest.raises(errors.DataLossError, match="'u': expected double; got no such column"):
+            schemas.check(without, "items")
+
+    def test_no_other_table_is_read_in_another_version(self):
+        assert schemas.OLDEST_READ == {"items": 1}
+        with pytest.raises(errors.InvalidInputError, match="version 0, this build reads version 1"):
+            schemas.check_version("risks", 0, "x")
 
 
 def test_another_table_is_named():

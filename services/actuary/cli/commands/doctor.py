@@ -16,7 +16,7 @@ import socket
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +184,7 @@ def campaign(spec: str, database_url: str) -> list[Finding]:
     counted = _Counted()
     found.append(_run("data", lambda: _data(form, counted)))
     if counted.pool is not None:
-        found.append(_run("budget", lambda: _budget(form, int(counted.pool or 0))))
+        found.append(_run("budget", lambda: _budget(form, int(counted.pool or 0), counted.slices)))
     inputs = counted.inputs
     for part, name in (("annotator", "annotator"), ("critic", "critic")):
         model = form.get(part, {}).get("model")
@@ -244,6 +244,8 @@ class _Counted:
     """Which of text, image and question the items have."""
     pool: int | None = None
     """Items to label; None where the data are too large to be read for it, or wrong."""
+    slices: tuple[int, ...] = ()
+    """Of them, those of each slice."""
 
 
 def _name(spec: str, form: dict[str, Any], database_url: str) -> str:
@@ -283,7 +285,9 @@ def _data(form: dict[str, Any], counted: _Counted) -> str:
 
 
 def _rows(form: dict[str, Any], counted: _Counted, scratch: Path) -> str:
-    from actuary.campaign import findings, row_checks, work
+    import pyarrow.compute as pc
+
+    from actuary.campaign import findings, row_checks, slices, work
 
     source = work.source(form["data"], scratch)
     size = source.size()
@@ -292,6 +296,7 @@ def _rows(form: dict[str, Any], counted: _Counted, scratch: Path) -> str:
     problems = findings.Findings()
     batches: Iterator[Any] = source.batches(problems)
     counts = dict.fromkeys(row_checks.SPLITS, 0)
+    parts = slices.Tally(source.columns.slice)
     for batch in batches if whole else itertools.islice(batches, 1):
         columns = dict(zip(batch.rows.schema.names, batch.rows.columns, strict=True))
         counted.inputs.update(name for name in ("text", "image", "question") if name in columns)
@@ -299,10 +304,14 @@ def _rows(form: dict[str, Any], counted: _Counted, scratch: Path) -> str:
         row_checks.check_content(columns.get("text"), columns.get("image"), report)
         if "label" in columns:
             row_checks.checked_label(columns["label"], classes, report)
-        if "split" not in columns:
+        splits = row_checks.checked_split(columns["split"], report) if "split" in columns else None
+        if "slice" in columns:
+            pool = None if splits is None else pc.equal(splits, row_checks.POOL)
+            parts.add(slices.checked(columns["slice"], report), pool, report)
+        if splits is None:
             counts[row_checks.POOL] += batch.rows.num_rows
             continue
-        for split in row_checks.checked_split(columns["split"], report).to_pylist():
+        for split in splits.to_pylist():
             counts[split] = counts.get(split, 0) + 1
     problems.raise_if_any()
     if not sum(counts.values()):
@@ -311,17 +320,20 @@ def _rows(form: dict[str, Any], counted: _Counted, scratch: Path) -> str:
     if not whole:
         return f"{source.name}: about {size.rows:,} items with {inputs}; of so many only the first were read"
     counted.pool = counts[row_checks.POOL]
+    counted.slices = tuple(parts.items.values())
     others = [f"{counts[s]:,} {s}" for s in (row_checks.TEST, row_checks.EXEMPLAR) if counts[s]]
+    if counted.slices:
+        others.append(f"{len(counted.slices):,} slices of {min(counted.slices):,} to {max(counted.slices):,}")
     known = f", truth in {form['data']['truth_column']!r}" if form["data"].get("truth_column") else ""
     return ", ".join([f"{source.name}: {counted.pool:,} items to label", *others]) + f"; {inputs}{known}"
 
 
-def _budget(form: dict[str, Any], items: int) -> str:
+def _budget(form: dict[str, Any], items: int, slices: Sequence[int]) -> str:
     """How the budget is divided, once the items are counted."""
     from actuary.campaign import spec as specs
 
     wanted = specs.parse(form)
-    found = specs.budgeted(wanted, items)
+    found = specs.budgeted(wanted, items, slices)
     specs.check_training(wanted, found)
     rest = found.labels - found.pilot - found.audit
     return (

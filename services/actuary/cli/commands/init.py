@@ -30,6 +30,7 @@ data:
   id_column: item_id      # unique; ids stay strings, whatever they look like
   text_column: text       # or image_column: bytes, or paths relative to the file
   # split_column: split   # pool (to label), test, exemplar (labelled examples for the model)
+  # slice_column: language   # accuracies are estimated for each value: a language, a camera, a customer
   # truth_column: truth   # kept sealed: only tests and replayed reviewers see it; without test items that
   #                       # have it no test accuracy is shown
 
@@ -56,6 +57,7 @@ sampling:
   rule: threshold         # or hybrid, square-root, uniform, normalised, exponential
   pilot_items: 60         # labels of a random sample, blind, before the bulk is spent: 20 at least
   audit_items: 60         # a random sample of the rest, for the interval; both come out of the budget
+  # slice_minimum: 30     # at least so many of each slice are looked at; class_minimum: of each class
 
 review:
   mode: people            # actuary review {id} --as NAME; or replay, from data.truth_column

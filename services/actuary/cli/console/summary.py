@@ -16,6 +16,8 @@ from actuary.v1 import campaign_pb2, quote_pb2
 
 TRAINING_SETS = ("machine", "act", "human")
 _QUIET = "bright_black"
+_SLICES = 12
+"""Slices that are shown; the report has all."""
 _ROWS = 10
 """Rows of a quote, about."""
 
@@ -35,6 +37,17 @@ def results_json(campaign: campaign_pb2.Campaign, *, seconds: float) -> dict[str
         "unlabelled_rate": results.unlabelled_rate if campaign.HasField("results") else None,
         "machine_accuracy": _accuracy(results.machine_accuracy),
         "corrected_accuracy": _accuracy(results.corrected_accuracy),
+        "slices": [
+            {
+                "name": each.name,
+                "items": each.item_count,
+                "reviewed": each.reviewed_count,
+                "needed": each.needed_count,
+                "machine_accuracy": _accuracy(each.machine_accuracy),
+                "corrected_accuracy": _accuracy(each.corrected_accuracy),
+            }
+            for each in results.slices
+        ],
         "test_accuracy": {name: _test(results, name) for name in TRAINING_SETS},
         "certificate": _proof(results),
         "report": words.location(results.report) or None,
@@ -50,7 +63,8 @@ def show(
     results = campaign.results
     console.print()
     proven = rich.text.Text(results.certificate.statement) if results.HasField("certificate") else None
-    for part in (_accuracies(campaign), proven, _tests(results), _spent(campaign, seconds)):
+    spent = _spent(campaign, seconds)
+    for part in (_accuracies(campaign), _slices(results), proven, _tests(results), spent):
         if part is not None:
             console.print(rich.padding.Padding(part, (0, 0, 1, 1), expand=False))
     if campaign.HasField("results"):
@@ -139,6 +153,30 @@ def _accuracies(campaign: campaign_pb2.Campaign) -> rich.table.Table | None:
         cells = [name, words.percent(words.optional(each, "estimate"))]
         cells.append(words.interval(words.optional(each, "low"), words.optional(each, "high")))
         table.add_row(*cells, *([words.percent(words.optional(each, "true_value"))] if known else []))
+    return table
+
+
+def _slices(results: campaign_pb2.Results) -> rich.table.Table | None:
+    """The corrected labels slice by slice, the worst first; where nothing is known of some, those first."""
+    if not results.slices:
+        return None
+    known = any(each.corrected_accuracy.HasField("true_value") for each in results.slices)
+    table = _table(
+        "slice", "items", "looked at", "corrected labels", "interval", *(["truth"] if known else [])
+    )
+    table.columns[0].no_wrap = False
+    silent = [each for each in results.slices if not each.corrected_accuracy.HasField("estimate")]
+    told = [each for each in results.slices if each.corrected_accuracy.HasField("estimate")]
+    shown = [*silent, *sorted(told, key=lambda each: each.corrected_accuracy.estimate)]
+    for each in shown[:_SLICES]:
+        found = each.corrected_accuracy
+        counts = (f"{each.item_count:,}", f"{each.reviewed_count:,}")
+        cells: list[rich.text.Text | str] = [rich.text.Text(each.name), *counts]  # a name is no markup
+        cells.append(words.percent(words.optional(found, "estimate")))
+        cells.append(words.interval(words.optional(found, "low"), words.optional(found, "high")))
+        table.add_row(*cells, *([words.percent(words.optional(found, "true_value"))] if known else []))
+    if len(shown) > _SLICES:
+        table.add_row(f"{len(shown) - _SLICES} more: see the report", *[""] * (len(table.columns) - 1))
     return table
 
 
