@@ -23,7 +23,6 @@ def test_the_json_has_exactly_the_documented_fields(done):
         "certificate": None,
         "report": "/data/my folder/campaigns/digits/report-w1/report.html",
         "export": "/data/my folder/campaigns/digits/export-w1",
-        "certificate": None,
     }
 
 
