@@ -167,8 +167,21 @@ def _registrations(process: _Process) -> list[rpc_server.ServiceRegistration]:
     ]
     return found + [
         _REGISTER[service](process) if service in _REGISTER else _job_service(process, service)
-        for service in process.services
+        for service in _answered(process.services)
     ]
+
+
+def _answered(services: Sequence[str]) -> tuple[str, ...]:
+    """The services whose calls a process takes; the work is that of `services` alone.
+
+    A client has one address. Where campaigns are served it reaches reviews and quotes too: what answers
+    these needs only the database and the store, as a second replica does.
+
+    >>> _answered(["campaign"]), _answered(["review"])
+    (('campaign', 'review', 'sampler'), ('review',))
+    """
+    further = ("review", "sampler") if "campaign" in services else ()
+    return tuple(dict.fromkeys((*services, *further)))
 
 
 def _campaign(process: _Process) -> rpc_server.ServiceRegistration:
