@@ -103,9 +103,9 @@ def lone_draw(weigh):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("critic", ["calibrated", "overconfident", "adversarial"])
+@pytest.mark.parametrize("critic", ["calibrated", "adversarial"])
 def test_a_draw_that_supports_no_estimate_says_so(critic):
-    """A steep rule without an audit beside it: weights of 700 to a million, and intervals that mean nothing.
+    """A steep rule without an audit beside it: weights of millions, and intervals that mean nothing.
 
     Which of them fail depends on the critic; one at least does.
     """

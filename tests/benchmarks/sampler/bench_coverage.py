@@ -3,7 +3,8 @@
 Usage: bench_coverage.py [runs]. Each run has a pool, a pilot, a risk model and a wave of its own: what the
 tests of coverage leave out, since they freeze risks. Below 300 runs' binom.ppf(1e-6, 300, .95) = 263 hits, a
 coverage of .877, an interval does not cover 95 %. `sampler.coverage_alone` is a wave of steep weights with no
-audit beside it, risks frozen: no interval holds there, and the rule warns.
+audit beside it, risks frozen: intervals fail there, and the rule warns; not of an overconfident critic, whose
+risks are too small for the weights to be extreme, though its intervals fall short as well.
 """
 
 from __future__ import annotations
