@@ -20,11 +20,12 @@ import numpy.typing as npt
 
 from actuary.stats import checks
 
+SMALL_PROBABILITY = 1e-3
+"""Below it a weight 1/π passes 1,000, and no interval for a total that includes such an item means much,"""
+
 SMALL_SHARE = 1e-2
-"""Share of the mean probability below which an item's weight is more than a hundred average ones, and no
-interval for a total that includes it means much. A guess: the robust rules stay above .07 of the mean, the
-steep exponential ones fall below 1e-6 of it. It is a share, since a thousand of a million is a good sample,
-and a weight of 700 among 600 items is none."""
+"""unless most items are like it: a thousand of a million is a good sample. A guess: the robust rules stay
+above .07 of the mean probability, the steep exponential ones fall below 1e-6 of it."""
 
 SMALLEST_RISK = 1e-300
 """Risks between 0 and this are refused by the normalised rule: its constant would overflow."""
@@ -84,10 +85,11 @@ def warning(smallest: float, mean: float) -> str:
     >>> warning(0.05, 0.1), warning(1e-6, 0.1)[:40]
     ('', 'smallest inclusion probability 1e-06 is ')
     """
-    if smallest >= SMALL_SHARE * mean:
+    if smallest >= min(SMALL_PROBABILITY, SMALL_SHARE * mean):
         return ""
     return (
-        f"smallest inclusion probability {smallest:.3g} is below {SMALL_SHARE:g} of the mean:"
+        f"smallest inclusion probability {smallest:.3g} is below {SMALL_PROBABILITY:g}"
+        f" and below {SMALL_SHARE:g} of the mean:"
         " no valid estimate from this draw alone; keep a uniform audit beside it"
     )
 
