@@ -33,9 +33,9 @@ SE = (0.089, 0.060, 0.041, 0.024, 0.015)
 """Standard error of the estimate beside the hybrid."""
 
 RECIPES = {
-    "threshold": (weighing.Weighing(), 0.0),
-    "threshold, audit .1": (weighing.Weighing(), 0.1),
-    "threshold, audit .4": (weighing.Weighing(), 0.4),
+    "threshold": (weighing.Weighing(rule="threshold"), 0.0),
+    "threshold, audit .1": (weighing.Weighing(rule="threshold"), 0.1),
+    "threshold, audit .4": (weighing.Weighing(rule="threshold"), 0.4),
     "hybrid .1": (weighing.Weighing(rule="hybrid", audit_share=0.1), 0.0),
     "hybrid .2": (weighing.Weighing(rule="hybrid", audit_share=0.2), 0.0),
     "hybrid .3": (weighing.Weighing(rule="hybrid"), 0.0),
@@ -64,7 +64,7 @@ def with_pilot(campaign: politeness.Campaign, labels: int) -> tuple[dict[str, fl
     """Accuracies of the rows with one, the estimate's standard error, and whether its interval covers."""
     human, size = campaign.data.human, campaign.frame.size
     left = labels - int(campaign.known.sum())
-    threshold, hybrid = weighing.Weighing(), weighing.Weighing(rule="hybrid")
+    threshold, hybrid = weighing.Weighing(rule="threshold"), weighing.Weighing(rule="hybrid")
     plain = (campaign.risks.machine, campaign.risks.machine_risk)
     flipped, always = campaign.flipped(), campaign.flipped(always=True)
     found = {}

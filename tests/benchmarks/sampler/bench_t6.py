@@ -1,10 +1,14 @@
 """Table T6 of algorithms.md: the error rate estimated with a control variate that was fitted on the labels.
 
 Usage: bench_t6.py [runs]. After a pilot of 500 a robust square root draws 5, 10 or 20 % of the others, and
-the reviewed labels fit the risks again: on all of them, which no product may do, or fold by fold. The
-refitted model is one of the product's trees over the data set's features and 50 directions of the words. They
-learn labels by heart less than the document's, whose settings are not stated: in sample its bias is several
-times ours, and its intervals fail at once. A campaign does not refit (8.4); its row is the pilot's.
+the reviewed labels fit the risks again: on all of them, which no product may do, or fold by fold. A campaign
+does not refit (8.4); its row is the pilot's.
+
+The refitted model is one of trees over the data set's features and 50 directions of the words. The product's
+walk is short (60 rounds, heavy leaves) and learns few labels by heart, so that in sample they do much less
+harm than the document's, whose settings are not stated. Those `by heart` walk on for 300 rounds of XGBoost's
+own leaves, and fail as the document says. With its defaults throughout (depth 6, eta .3, 100 rounds) the bias
+at a tenth was -.057, and no interval of ten covered; on the product's own columns alone it stayed below .004.
 """
 
 from __future__ import annotations
@@ -19,11 +23,15 @@ from actuary.sampler import boosting, critics, risking
 from actuary.stats import checks, choice, designs, draws, estimates, placing, risk, robust
 
 SHARES = (0.05, 0.10, 0.20)
+CROSSED = 0.10
+"""The share at which the trees by heart are fitted fold by fold, too: that takes long."""
 PILOT = 500
 DOCUMENT = {
     "none": ((0.002, 0.031, 0.943), (0.001, 0.021, 0.967), (0.001, 0.014, 0.967)),
     "pilot": ((0.002, 0.024, 0.957), (0.001, 0.016, 0.970), (0.001, 0.011, 0.963)),
     "refitted, in sample": ((-0.028, 0.042, 0.110), (-0.029, 0.034, 0.080), (-0.019, 0.023, 0.153)),
+    "by heart, in sample": ((-0.028, 0.042, 0.110), (-0.029, 0.034, 0.080), (-0.019, 0.023, 0.153)),
+    "by heart, cross-fit": ((0.002, 0.028, 0.940), (0.001, 0.016, 0.977), (0.000, 0.011, 0.960)),
     "refitted, cross-fit": ((0.002, 0.028, 0.940), (0.001, 0.016, 0.977), (0.000, 0.011, 0.960)),
     "mean of pilot and cross-fit": (
         (0.002, 0.025, 0.947), (0.001, 0.0154, 0.977), (0.001, 0.0107, 0.967),
@@ -55,6 +63,26 @@ def estimate(drawn: draws.Draw, wrong: checks.Booleans, eps: checks.Floats) -> t
     return (found.value - truth) / wrong.size, covers
 
 
+def by_heart(x: checks.Floats, known: checks.Booleans, wrong: checks.Booleans) -> checks.Floats:
+    """Risks of all items by trees that learn the labels of the known ones by heart, [N]."""
+    import xgboost
+
+    trees = xgboost.XGBClassifier(max_depth=3, learning_rate=0.1, n_estimators=300, n_jobs=1, random_state=0)
+    grown = trees.fit(x[known], wrong[known])
+    return np.asarray(grown.predict_proba(x)[:, 1], dtype=np.float64)
+
+
+def by_heart_folds(
+    x: checks.Floats, known: checks.Booleans, wrong: checks.Booleans, fold: checks.Integers
+) -> checks.Floats:
+    """The same without the labels of an item's own fold, [N]."""
+    found = np.empty(wrong.size)
+    for number in range(risking.FOLDS):
+        inside = fold == number
+        found[inside] = by_heart(x, known & ~inside, wrong)[inside]
+    return found
+
+
 def run(data: politeness.Data, x: checks.Floats, seed: int) -> dict[tuple[str, int], tuple[float, bool]]:
     """One pilot, and a draw of every budget."""
     campaign = politeness.begin(data, seed, PILOT)
@@ -77,9 +105,13 @@ def run(data: politeness.Data, x: checks.Floats, seed: int) -> dict[tuple[str, i
             ("pilot", eps),
             ("refitted, in sample", inside),
             ("refitted, cross-fit", outside),
+            ("by heart, in sample", by_heart(x, known, data.wrong)[rest]),
             ("mean of pilot and cross-fit", (eps + outside) / 2.0),
         ):
             found[name, column] = estimate(drawn, wrong, variate)
+        if share == CROSSED:
+            variate = by_heart_folds(x, known, data.wrong, fold)[rest]
+            found["by heart, cross-fit", column] = estimate(drawn, wrong, variate)
     return found
 
 
@@ -88,11 +120,13 @@ def main() -> None:
     data = politeness.read("sampler.t6")
     if data is None:
         return
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 60
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 24
     x = features(data)
     found = [run(data, x, seed) for seed in range(runs)]
     for name, document in DOCUMENT.items():
         for column, share in enumerate(SHARES):
+            if (name, column) not in found[0]:
+                continue
             off = np.array([each[name, column][0] for each in found])
             covered = [float(each[name, column][1]) for each in found]
             about = {"control_variate": name, "budget": share, "seeds": f"0..{runs - 1}"}

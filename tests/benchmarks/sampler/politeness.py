@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from actuary.sampler import frames, people, phases, planning, risking
-from actuary.stats import prn, weighing
+from actuary.stats import prn, robust, weighing
 
 DATA = pathlib.Path(__file__).parents[4] / "shared/data/politeness-gpt4o/politeness.csv"
 
@@ -147,6 +147,14 @@ class Campaign:
         tau = self.pilot.constants["tau"]
         return planning.wave(self.frame, self.risks.risk if eps is None else eps, self.known, tau, wishes)
 
+    def tuned(self, weigh: weighing.Weighing, labels: int) -> weighing.Weighing:
+        """Chooses gamma on the pilot for a wave of so many labels, as a campaign does that names none."""
+        if weigh.rule not in ("square-root", "hybrid"):
+            return weigh
+        known, risks = self.known, self.risks
+        wrong = self.data.human[known] != risks.final[known]
+        return dataclasses.replace(weigh, gamma=robust.tune_gamma(risks.risk, known, wrong, labels))
+
     def waves(self, drawn: planning.Rows, weigh: weighing.Weighing) -> list[people.Wave]:
         """Pilot and wave 1 with people's answers."""
         return [
@@ -177,7 +185,7 @@ def begin(data: Data, seed: int, pilot: int) -> Campaign:
     key = prn.project_key(seed)
     u = prn.uniform(data.frame.ids.to_pylist(), prn.derive_key(key, "items"))
     frame = dataclasses.replace(data.frame, u=u)
-    rows = planning.pilot(frame, _wishes(0, pilot, key, weighing.Weighing(), 0))
+    rows = planning.pilot(frame, _wishes(0, pilot, key, weighing.Weighing(rule="threshold"), 0))
     label = np.where(reviewed(frame.size, [rows]), data.human, -1)
     model = risking.fit(frame, label, key, CAMPAIGN_ALPHA)
     risks = risking.price(frame, model, key)
