@@ -20,6 +20,7 @@ from actuary import errors
 from actuary.campaign import policy, report_values, requests
 from actuary.jobs import worker
 from actuary.report import render, values
+from actuary.stats import weighing
 from actuary.storage import artifacts, objects, schemas, tables
 
 EXAMPLES = 24
@@ -304,26 +305,25 @@ def _true_curve(
     """What the quote forecast, told from the truth: the accuracy after each of its budgets, in expectation.
 
     Pilot and audit fall on any item alike, so that a share u/N of all errors is found by them; the rest of a
-    budget goes to the most suspicious of what they left. That is the threshold rule with single labels; of
-    any other way to spend nothing is told.
+    budget is spent by the rule on what they left. Of doubles, and where a plan followed another rule since
+    the critic was not shown to be worth following, nothing is told.
     """
-    # a plan follows another rule where the critic was not shown to be worth following
-    used = [plan.parameters.get("design", {}).get("rule", "threshold") for plan in inputs.plans[1:]]
-    asked = campaign.get("sampling", {}).get("rule") or "threshold"
-    threshold = all(rule == "threshold" for rule in (asked, *used))
+    asked = weighing.Weighing.of({**campaign.get("sampling", {}), "rule": weighing.rule_of(campaign)})
+    used = [weighing.Weighing.of(plan.parameters.get("design", {})) for plan in inputs.plans[1:]]
+    followed = all(each.rule == asked.rule for each in used)
     otherwise = campaign.get("review", {}).get("double_share") or campaign.get("guarantee")
-    if not tally.corrected_known or not threshold or otherwise:
+    if not tally.corrected_known or not followed or otherwise:
         return []
-    wrong = np.concatenate(tally.wrong)[np.argsort(-np.concatenate(tally.risk), kind="stable")]
+    weigh = used[0] if used else asked
+    risk, wrong = np.concatenate(tally.risk), np.concatenate(tally.wrong)
     size = len(wrong)
-    left = wrong.sum() - np.concatenate([[0], np.cumsum(wrong)])
     points = []
     for labels in (int(point["human_labels"]) for point in inputs.quote.parameters["results"]["points"]):
         by_chance = budget["pilot"] + budget["audit"] + budget.get("covering", 0)
         anywhere = min(labels, by_chance, size)
         share = anywhere / size
         reach = size if share == 1 else min(size, (labels - anywhere) / (1 - share))
-        remaining = (1 - share) * float(np.interp(reach, np.arange(size + 1), left))
+        remaining = (1 - share) * float((wrong * (1.0 - _reviewed(weigh, risk, reach))).sum())
         points.append(values.CurvePoint(human_labels=labels, estimate=1.0 - remaining / size))
     return points
 
@@ -334,6 +334,20 @@ def _slice(tally: Tally, found: Mapping[str, Any]) -> dict[str, Any]:
     for name, (known, right) in tally.slices.get(found["name"], {}).items():
         told[f"{name}_accuracy"] = {**found[f"{name}_accuracy"], "true_value": right / known}
     return told
+
+
+def _reviewed(
+    weigh: weighing.Weighing, risk: npt.NDArray[np.float64], labels: float
+) -> npt.NDArray[np.float64]:
+    """The probability of each item, [N], that a rule with so many labels takes it, in [0, N]."""
+    size = len(risk)
+    if labels in (0, size):
+        return np.full(size, labels / size)
+    rank = np.empty(size)
+    rank[np.argsort(-risk, kind="stable")] = np.arange(size)
+    if weigh.rule == "threshold":
+        return np.clip(labels - rank, 0.0, 1.0)
+    return weigh.inclusion(risk, labels, (rank + 0.5) / size).pi
 
 
 def _results(tally: Tally, inputs: Inputs, parameters: Mapping[str, Any], wave: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from actuary.campaign import review_values
 from actuary.report import values
+from actuary.stats import weighing
 from actuary.storage import artifacts, objects, tables
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def build(
         critic=" ".join(
             filter(None, [critic.get("strategy", "confidence"), critic.get("model", {}).get("kind", "")])
         ),
-        rule=sampling.get("rule", "threshold"),
+        rule=weighing.rule_of(message),
         confidence_level=level,
         machine_accuracy=interval(results["machine_accuracy"]),
         corrected_accuracy=interval(results["corrected_accuracy"]),

@@ -93,7 +93,7 @@ def campaign(name: str) -> dict[str, Any]:
                 "model": {"kind": "linear", "prices": dict(_PRICES)},
             },
             "budget": {"human_share": 0.2, "human_label_micros": 50_000},
-            "sampling": {"pilot_items": 60, "audit_items": 100},
+            "sampling": {"pilot_items": 60},
             "review": {"mode": "replay", "replay_error_rate": 0.02},
             "training": {"model": "linear"},
         }
@@ -111,7 +111,7 @@ def campaign(name: str) -> dict[str, Any]:
         "annotator": {"model": {"kind": "null", "prices": dict(_PRICES)}},
         "critic": {"strategy": "confidence"},
         "budget": {"human_share": 0.2, "human_label_micros": 50_000},
-        "sampling": {"pilot_items": 50, "audit_items": 50},
+        "sampling": {"pilot_items": 50},
         "review": {"mode": "replay"},
         "training": {"model": "none"},
     }

@@ -71,7 +71,7 @@ def parse(message: Mapping[str, Any]) -> Spec:
         human_share=float(budget["human_share"]) if "human_share" in budget else None,
         money_micros=int(budget["money_micros"]) if "money_micros" in budget else None,
         human_label_micros=int(budget.get("human_label_micros", 0)),
-        rule=sampling.get("rule") or "threshold",
+        rule=weighing.rule_of(message),
         beta=float(sampling.get("beta", 10.0)),
         pilot_items=int(sampling["pilot_items"]) if "pilot_items" in sampling else None,
         audit_items=int(sampling["audit_items"]) if "audit_items" in sampling else None,

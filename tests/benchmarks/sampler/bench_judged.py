@@ -18,7 +18,7 @@ from judged import mmlu, openqa
 from actuary.stats import audits, certificates, draws, rules
 
 SHARES = (0.05, 0.10, 0.20)
-RECIPES = ("threshold", "threshold, audit .4", "hybrid .3")
+RECIPES = ("threshold", "threshold, audit .4", "hybrid .4")
 TARGETS = (0.05, 0.10)
 PILOTS = (250, 500, 1000)
 

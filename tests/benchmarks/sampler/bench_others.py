@@ -75,7 +75,7 @@ print(json.dumps(found))
 
 def ours(data: politeness.Data, seed: int, labels: int, pilot: int, rule: str) -> dict[str, float]:
     """A campaign's accuracy, and its estimate of the share of polite requests."""
-    campaign, weigh = politeness.begin(data, seed, pilot), weighing.Weighing(rule=rule)
+    campaign, weigh = politeness.begin(data, seed, pilot), weighing.Weighing(rule=rule, audit_share=0.3)
     drawn = campaign.wave(labels - pilot, weigh)
     population = campaign.population()
     rows = phases.rows(

@@ -38,12 +38,13 @@ RECIPES = {
     "threshold, audit .4": (weighing.Weighing(rule="threshold"), 0.4),
     "hybrid .1": (weighing.Weighing(rule="hybrid", audit_share=0.1), 0.0),
     "hybrid .2": (weighing.Weighing(rule="hybrid", audit_share=0.2), 0.0),
-    "hybrid .3": (weighing.Weighing(rule="hybrid"), 0.0),
+    "hybrid .3": (weighing.Weighing(rule="hybrid", audit_share=0.3), 0.0),
+    "hybrid .4": (weighing.Weighing(rule="hybrid"), 0.0),
 }
 """What a campaign spends its wave by, and the share of the wave that is a uniform audit."""
 
 PILOTS = (100, 150, 200, 274, 350)
-NAMED = {"campaign's default": (274, "threshold, audit .4"), "document's": (274, "threshold")}
+NAMED = {"campaign's default": (274, "hybrid .4"), "document's": (274, "threshold")}
 """Pilot and recipe; a pilot of 274 is half of a tenth's 548 labels, as 3.1 has it."""
 
 
@@ -64,7 +65,8 @@ def with_pilot(campaign: politeness.Campaign, labels: int) -> tuple[dict[str, fl
     """Accuracies of the rows with one, the estimate's standard error, and whether its interval covers."""
     human, size = campaign.data.human, campaign.frame.size
     left = labels - int(campaign.known.sum())
-    threshold, hybrid = weighing.Weighing(rule="threshold"), weighing.Weighing(rule="hybrid")
+    threshold = weighing.Weighing(rule="threshold")
+    hybrid = weighing.Weighing(rule="hybrid", audit_share=0.3)
     plain = (campaign.risks.machine, campaign.risks.machine_risk)
     flipped, always = campaign.flipped(), campaign.flipped(always=True)
     found = {}

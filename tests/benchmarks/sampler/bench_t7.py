@@ -105,7 +105,7 @@ def targets_of(pool: politeness.Data, seed: int, labels: int) -> dict[str, Any]:
     found["replace, threshold calibrated"] = replaced(politeness.reviewed(size, [campaign.pilot, top]))
     soft = risks.soft(np.arange(size))
     for rule, name in (("square-root", "square root"), ("hybrid", "hybrid")):
-        weigh = weighing.Weighing(rule=rule)
+        weigh = weighing.Weighing(rule=rule, audit_share=0.3)
         waves = campaign.waves(campaign.wave(left, weigh), weigh)
         population = campaign.population()
         rows = phases.rows(

@@ -47,7 +47,7 @@ REFUSED = {
         "human_labels?",
     ),
     "a model to train on what nobody could draw": (
-        {"training.model": "linear", "sampling.audit_items": 0},
+        {"training.model": "linear", "sampling.rule": "threshold", "sampling.audit_items": 0},
         "sampling.audit_items: expected at least 2 beside the rule threshold where a model is trained, got 0",
     ),
     "one class": (

@@ -55,7 +55,9 @@ def test_what_cannot_be_assumed_is_refused_by_its_option(served):
 
     assert "--assume-auroc: expected 0.5 < low < high < 1, got low 0.3 and high 0.9" in said
     assert "--label-seconds: expected 0 <= low <= high, got low 5.0 and high 2.0" in said
-    training = newcomer.campaign(training={"model": "linear"}, sampling={"audit_items": 0})
+    training = newcomer.campaign(
+        training={"model": "linear"}, sampling={"rule": "threshold", "audit_items": 0}
+    )
     newcomer.make(folder, training, newcomer.items(60))
     assert "sampling.audit_items: expected at least 2" in served.cli("quote", folder, code=2).stderr
     assert "no campaign campaigns/neither" in served.cli("quote", "neither", code=1).stderr

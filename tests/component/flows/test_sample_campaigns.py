@@ -33,7 +33,7 @@ def test_digits_is_the_sample_that_ships():
     ("name", "said"),
     [
         ("digits", "1,277 items to label, 500 test, 20 exemplar"),
-        ("null-20000", "1,000 human labels: pilot 500, audit 200, 300 where it pays"),
+        ("null-20000", "1,000 human labels: pilot 500, 500 where it pays"),
     ],
 )
 def test_doctor_finds_nothing_wrong_with_what_needs_no_bucket(shell, name, said):

@@ -43,7 +43,7 @@ def request(size=SIZE, rule="square-root", **fields):
 def bare(asked, **changes):
     pool = inline.Pool(ids=list(asked.item_ids), eps=np.array(asked.risks), **changes)
     wishes = inline.Wishes(
-        weighing=weighing.Weighing(rule=asked.sampling.rule or "threshold"),
+        weighing=weighing.Weighing(rule=asked.sampling.rule or weighing.DEFAULT),
         seed=asked.seed,
         labels=asked.label_count or None,
         money=asked.money_micros or None,

@@ -127,7 +127,7 @@ MESSAGE = {
     "data": {"uri": "items.csv", "slice_column": "lang"},
     "annotator": {"model": {"kind": "null", "prices": {"input_micros_per_1000_tokens": "1"}}},
     "budget": {"human_labels": "255", "human_label_micros": "80000"},
-    "sampling": {"pilot_items": "60", "audit_items": "100"},
+    "sampling": {"rule": "threshold", "pilot_items": "60", "audit_items": "100"},
 }
 
 

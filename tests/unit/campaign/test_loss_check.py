@@ -43,7 +43,7 @@ def final_weights(items, pilot, audit, certain, omega):
 
 
 def test_a_threshold_without_an_audit_cannot_be_trained_on():
-    found = refused(asked(sampling={"audit_items": "0"}))
+    found = refused(asked(sampling={"rule": "threshold", "audit_items": "0"}))
 
     said = found["sampling.audit_items"]
     assert "expected at least 2" in said
@@ -56,11 +56,11 @@ def test_a_threshold_without_an_audit_cannot_be_trained_on():
     "sections",
     [
         {},
-        {"sampling": {"audit_items": "0"}, "training": {"model": "none"}},
+        {"sampling": {"rule": "threshold", "audit_items": "0"}, "training": {"model": "none"}},
         {"sampling": {"audit_items": "0", "rule": "hybrid"}},
         {"sampling": {"audit_items": "0", "rule": "uniform"}},
-        {"sampling": {"audit_items": "0", "pilot_items": "1000"}},
-        {"sampling": {"audit_items": "2"}},
+        {"sampling": {"rule": "threshold", "audit_items": "0", "pilot_items": "1000"}},
+        {"sampling": {"rule": "threshold", "audit_items": "2"}},
         {"training": {"weight_cap": 1e9}},
     ],
     ids=["defaults", "no-model", "hybrid", "uniform", "all-in-the-pilot", "small-audit", "no-cap"],
@@ -72,11 +72,11 @@ def test_what_can_be_trained_on_is_not_refused(sections):
 def test_a_share_of_the_items_without_an_audit_is_refused_before_they_are_counted():
     budget = {"human_share": 0.1, "human_label_micros": "0"}
     with pytest.raises(errors.InvalidInputError, match=r"sampling\.audit_items: expected at least 2"):
-        spec.check(asked(budget=budget, sampling={"audit_items": "0"}))
+        spec.check(asked(budget=budget, sampling={"rule": "threshold", "audit_items": "0"}))
 
 
 def test_few_random_labels_without_a_cap_are_refused_with_the_cap_that_would_do():
-    sampling = {"pilot_items": "20", "audit_items": "20"}
+    sampling = {"rule": "threshold", "pilot_items": "20", "audit_items": "20"}
     found = refused(asked(sampling=sampling, training={"weight_cap": 1e9}))
 
     said = found["training.weight_cap"]
@@ -117,4 +117,5 @@ def test_whoever_is_refused_here_would_be_refused_in_the_end(pilot, audit, cap, 
 
 def test_a_campaign_of_before_goes_on_with_what_it_was_allowed():
     """A budget is resolved at every step, and must not fail a campaign whose labels are bought."""
-    assert spec.budgeted(asked(sampling={"audit_items": "0"}), 10_000).audit == 0
+    wanted = asked(sampling={"rule": "threshold", "audit_items": "0"})
+    assert spec.budgeted(wanted, 10_000).audit == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -109,18 +110,46 @@ def test_items_left_for_want_of_money_are_counted_over_both_annotations():
     assert report_values._over_budget(inputs(annotations=(manifest(), short))) == 3
 
 
-def test_the_truth_of_a_curve_is_told_of_the_threshold_rule_with_single_labels_only():
+def test_the_truth_of_a_curve_is_not_told_of_doubles_or_of_another_rule_than_was_asked_for():
     tally = closing.Tally(corrected_known=4)
     budget = {"pilot": 1, "audit": 1}
-    for campaign in ({"sampling": {"rule": "uniform"}}, {"review": {"double_share": 0.5}}):
-        assert closing._true_curve(tally, inputs(), campaign, budget) == []
+    doubled = inputs(plans=(manifest(), manifest(parameters={"design": {"rule": "hybrid"}})))
+    assert closing._true_curve(tally, doubled, {"review": {"double_share": 0.5}}, budget) == []
     fallen_back = inputs(plans=(manifest(), manifest(parameters={"design": {"rule": "uniform"}})))
     assert closing._true_curve(tally, fallen_back, {}, budget) == []
 
 
-def test_the_gap_of_two_models_has_the_level_that_is_asked_for():
-    import numpy as np
+@pytest.mark.parametrize(
+    ("design", "middle"),
+    [
+        ({"rule": "threshold"}, 0.92),
+        ({"rule": "uniform"}, 0.84),
+        # three of the five are certain, and of the seven others each has two chances in seven
+        ({"rule": "hybrid", "audit_share": 0.4, "gamma": 1.0}, 1.0 - 0.08 * 5 / 7),
+    ],
+)
+def test_the_truth_of_a_curve_is_what_the_rule_leaves_of_what_a_pilot_did_not_find(design, middle):
+    """A pilot of 2 in 10 leaves .8 of the errors; 4 labels more are then as 5 of 10 items."""
+    tally = closing.Tally(
+        corrected_known=10,
+        risk=[np.linspace(0.9, 0.0, 10)],
+        wrong=[np.array([1, 1, 1, 0, 0, 0, 0, 0, 0, 1], dtype=bool)],
+    )
+    points = [{"human_labels": labels} for labels in (2, 6, 10)]
+    found = closing._true_curve(
+        tally,
+        inputs(
+            plans=(manifest(), manifest(parameters={"design": design})),
+            quote=manifest(parameters={"results": {"points": points}}),
+        ),
+        {"sampling": {"rule": design["rule"]}},
+        {"pilot": 2, "audit": 0},
+    )
+    assert [each.human_labels for each in found] == [2, 6, 10]
+    assert [each.estimate for each in found] == pytest.approx([0.68, middle, 1.0])
 
+
+def test_the_gap_of_two_models_has_the_level_that_is_asked_for():
     human, act = np.array([True] * 60 + [False] * 40), np.array([True] * 50 + [False] * 50)
     wide, narrow = training._gap(human, act, 0.05), training._gap(human, act, 0.2)
     assert wide["estimate"] == narrow["estimate"] == pytest.approx(0.1)

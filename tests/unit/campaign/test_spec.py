@@ -108,7 +108,7 @@ def test_a_model_that_learns_from_exemplars_needs_them():
 def test_a_guarantee_sizes_its_own_audit():
     parsed = changed("guarantee", {"mode": "target", "max_error_rate": 0.05})
     assert spec.budgeted(parsed, 5000).audit == 0
-    assert spec.budgeted(MINIMAL, 5000).audit > 0
+    assert spec.budgeted(changed("sampling", {"rule": "threshold"}), 5000).audit > 0
 
 
 def test_a_target_that_the_budget_cannot_prove_says_how_large_an_audit_must_be():

@@ -336,9 +336,8 @@ def _budget(form: dict[str, Any], items: int, slices: Sequence[int]) -> str:
     found = specs.budgeted(wanted, items, slices)
     specs.check_training(wanted, found)
     rest = found.labels - found.pilot - found.audit
-    return (
-        f"{found.labels:,} human labels: pilot {found.pilot:,}, audit {found.audit:,}, {rest:,} where it pays"
-    )
+    audit = f", audit {found.audit:,}" if found.audit else ""
+    return f"{found.labels:,} human labels: pilot {found.pilot:,}{audit}, {rest:,} where it pays"
 
 
 def _model(model: dict[str, Any], task: dict[str, Any], inputs: set[str]) -> str:

@@ -54,9 +54,9 @@ budget:
   # money_micros: 50000000    # at most 50 dollars for people and machines together; no cap without it
 
 sampling:
-  rule: threshold         # or hybrid, square-root, uniform, normalised, exponential
+  rule: hybrid            # or threshold, square-root, uniform, normalised, exponential
   pilot_items: 60         # labels of a random sample, blind, before the bulk is spent: 20 at least
-  audit_items: 60         # a random sample of the rest, for the interval; both come out of the budget
+  audit_share: 0.4        # of the rest, what is drawn by chance, for the interval: all out of the budget
   # slice_minimum: 30     # at least so many of each slice are looked at; class_minimum: of each class
 
 review:
