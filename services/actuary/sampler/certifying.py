@@ -160,7 +160,7 @@ def _group(pool: Pool, wishes: Wishes, name: str, mask: frames.Bools, parts: int
         "eligible": eligible,
         "charged": int((mask & pool.charged).sum()),
     }
-    looks, labels = wishes.looks, min(wishes.labels, eligible)
+    looks, labels = wishes.looks, wishes.labels
     if parts > 1:
         looks = tuple(sorted({min(max(1, look // parts), eligible) for look in wishes.looks}))
         labels = min(max(wishes.labels * eligible // whole, *looks[:1], 1), eligible)

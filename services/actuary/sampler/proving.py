@@ -93,7 +93,8 @@ def draw(
     rows = planning.Rows()
     if number == 0:
         spent = _failed(rows, stored, pool, found, asked)
-        frozen = certifying.freeze(pool, wishes(spec, asked.items - spent))
+        items = min(asked.items - spent, found.population)  # labels may be more than there is to review
+        frozen = certifying.freeze(pool, wishes(spec, items))
         rows.notes += _notes(frozen)
     else:
         first = artifacts.read_manifest(stored.store, sources.plans[0])[0]
