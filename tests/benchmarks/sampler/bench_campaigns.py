@@ -265,7 +265,7 @@ def measure(pool: Pool, pilot: int, labels: int, seeds: int, learnt: int, place:
             if not values.size:
                 continue
             about: dict[str, Any] = {"data": pool.name, "labels": labels, "pilot": pilot, "recipe": name}
-            if base is not None and name != "first release":
+            if base is not None and name != "first release" and figure in base[0]:
                 before = np.array([each[figure] for each in base if figure in each])
                 by = (before - values) if figure == "width" else (values - before)
                 about["better_by"] = round(float(by.mean()), 5)

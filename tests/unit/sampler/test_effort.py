@@ -25,7 +25,7 @@ def model(wrong: int, n: int = 100) -> risking.Model:
 
 def quoted(told: quoting.Told | None = None, wrong: int = 20, **changes) -> dict:
     asked = {
-        "items": 1_000, "pilot": 100, "labels": 300, "audit": 0, "spent": weighing.Weighing(),
+        "items": 1_000, "pilot": 100, "labels": 300, "audit": 0, "spent": weighing.Weighing(rule="threshold"),
         "label_micros": 10, "machine_micros": 500, **changes,
     }  # fmt: skip
     return quoting.quote_points(model(wrong), told=told, **asked)

@@ -57,7 +57,7 @@ def test_a_draw_is_the_priority_sample_of_its_rule(rule):
         "normalised": lambda: rules.pi_normalised(items.eps, 40),
         "exponential": lambda: rules.pi_exponential(items.eps, 40, 10.0),
         "square-root": lambda: robust.pi_sqrt(items.eps, 40),
-        "hybrid": lambda: robust.pi_hybrid(items.eps, 40, tie),
+        "hybrid": lambda: robust.pi_hybrid(items.eps, 40, tie, audit=weighing.Weighing().audit_share),
     }
     wanted = rule_of[rule]()
     drawn = draws.draw_exact(weighing.scores(wanted), u, 40, wanted.take_all)
