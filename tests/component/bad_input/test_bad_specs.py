@@ -169,6 +169,7 @@ def test_a_loss_that_few_random_labels_cannot_bear_is_refused_before_any_is_boug
             "data.split_column": "split",
             "data.truth_column": "label",
             "budget.human_labels": 1_000,
+            "sampling.rule": "threshold",
             "training": {"model": "linear", "weight_cap": 1e6},
         }
     )
