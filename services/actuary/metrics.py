@@ -73,11 +73,11 @@ RETRY_REASONS = ("UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "OTHE
 _JOB_HELP = (
     "stage is the kind of Job: import (data set to shards), annotate (machine labels), critique (scores of "
     "labels), risk (the risk model), quote (what a budget buys), plan (draw of items), "
-    "estimate (intervals), train (models), report (the HTML file)."
+    "estimate (intervals), certificate (what is proven), train (models), report (the HTML file)."
 )
 _CAMPAIGN_HELP = (
     "stage is where a campaign stands: import, pilot (the first labels), quote, annotate, criticise, plan, "
-    "review, estimate, train, report."
+    "review, estimate, certify, train, report."
 )
 
 

@@ -42,10 +42,15 @@ IDEMPOTENT: Mapping[str, Sequence[str]] = {
     "actuary.v1.CriticService": _jobs(("CritiqueJob", "CritiqueJobs")),
     "actuary.v1.SamplerService": (
         *_jobs(
-            ("RiskModel", "RiskModels"), ("Quote", "Quotes"), ("Plan", "Plans"), ("Estimate", "Estimates")
+            ("RiskModel", "RiskModels"),
+            ("Quote", "Quotes"),
+            ("Plan", "Plans"),
+            ("Estimate", "Estimates"),
+            ("Certificate", "Certificates"),
         ),
-        "Allocate",  # both follow from their request alone
+        "Allocate",  # these follow from their request alone
         "Estimate",
+        "QuotePrior",
     ),
     "actuary.v1.ReviewService": (
         *_jobs(("ReviewBatch", "ReviewBatches")),
