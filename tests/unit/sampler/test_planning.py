@@ -36,7 +36,7 @@ def wishes(rule="threshold", beta=10.0, **changes):
         wave=1,
         labels=100,
         audit=40,
-        weighing=weighing.Weighing(),
+        weighing=weighing.Weighing(rule="threshold"),
         failed_share=0.25,
         double_share=0.0,
         key=KEY,

@@ -13,7 +13,7 @@ EXACT = {
     "uniform": weighing.Weighing(rule="uniform"),
     "normalised": weighing.Weighing(rule="normalised"),
     "square-root": weighing.Weighing(rule="square-root", gamma=0.05),
-    "hybrid": weighing.Weighing(rule="hybrid"),
+    "hybrid": weighing.Weighing(rule="hybrid", audit_share=0.3),
     "hybrid, no top": weighing.Weighing(rule="hybrid", audit_share=1.0),
 }
 SOLVED = {
@@ -137,7 +137,7 @@ def test_where_all_risks_are_equal_no_rounding_chooses_gamma():
 def test_what_cannot_be_weighed_says_so():
     risk, tie = pool("beta")
     with pytest.raises(ValueError, match="rule: expected one that draws, got 'threshold'"):
-        streamed_weighing.weigh(passes(risk, tie), weighing.Weighing(), 5)
+        streamed_weighing.weigh(passes(risk, tie), weighing.Weighing(rule="threshold"), 5)
     with pytest.raises(ValueError, match=r"budget: expected a whole number in \[1, 2000\], got 2001"):
         streamed_weighing.weigh(passes(risk, tie), EXACT["uniform"], 2001)
     with pytest.raises(ValueError, match="eps: expected 0 or at least 1e-300"):
