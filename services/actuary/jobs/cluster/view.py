@@ -9,6 +9,7 @@ cut off for a while says so instead of what it knew last.
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
 import random
 import threading
@@ -208,7 +209,8 @@ class _Watch:
         self._stop.set()
         response = self._response
         if response is not None:
-            response.shutdown() if hasattr(response, "shutdown") else response.close()
+            with contextlib.suppress(OSError):  # its thread may have come to the end of it meanwhile
+                response.shutdown() if hasattr(response, "shutdown") else response.close()
 
     def _run(self) -> None:
         pause = 0.0
