@@ -1,4 +1,5 @@
 import http.server
+import os
 import threading
 
 import pytest
@@ -36,14 +37,26 @@ def answer():
     server.server_close()
 
 
-@pytest.mark.parametrize("ended", [False, True])
-def test_a_watch_is_stopped_while_it_reads_and_when_its_connection_has_just_ended(answer, ended):
+def watching(answer):
     watch = view._Watch("pods", lambda *_, **__: None, "here", lambda gone, form: None)
     watch._response = answer
     assert answer.read(3) == b"{}\n"
-    if ended:
-        answer.connection.sock.close()
+    return watch
+
+
+def test_who_reads_a_watch_is_let_go_when_it_is_stopped(answer):
+    watching(answer).stop()
+    with pytest.raises(urllib3.exceptions.HTTPError):
+        answer.read(1)
+
+
+@pytest.mark.parametrize("end", ["closed", "given back", "without a socket"])
+def test_a_watch_that_has_just_ended_by_itself_can_be_stopped(answer, end):
+    watch = watching(answer)
+    if end == "closed":
+        answer.close()
+    elif end == "given back":
+        answer.release_conn()
+    else:
+        os.close(answer.connection.sock.detach())
     watch.stop()
-    if not ended:  # whoever reads is let go
-        with pytest.raises(urllib3.exceptions.HTTPError):
-            answer.read(1)

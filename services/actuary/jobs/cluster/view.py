@@ -209,7 +209,8 @@ class _Watch:
         self._stop.set()
         response = self._response
         if response is not None:
-            with contextlib.suppress(OSError):  # its thread may have come to the end of it meanwhile
+            # its thread may have come to its end meanwhile: closed, given back, or without a socket by now
+            with contextlib.suppress(OSError, ValueError, RuntimeError):
                 response.shutdown() if hasattr(response, "shutdown") else response.close()
 
     def _run(self) -> None:
