@@ -184,3 +184,35 @@ def test_the_ends_of_the_scale_are_drawn(full, risk):
         spend=(v.StageSpend(stage="annotate", payer="annotator"),),
     )
     outline(render.render(ends))
+
+
+def cells(page: str) -> dict[str, str]:
+    found = re.findall(r'<td class="number[^"]*" data-name="([^"]+)">(.*?)</td>', page)
+    return dict(found)
+
+
+def test_what_is_proven_stands_first_with_its_numbers_and_its_document(full):
+    page = render.render(full)
+    assert page.index("What is proven") < page.index("How good the labels are")
+    section = page[page.index("What is proven") : page.index("How good the labels are")]
+    assert "the target of 5 % is met" in section
+    assert "campaigns/digits/certificates/certificate-w2/certificate.json" in section
+    assert cells(section) == {
+        "of": "1,277", "wrong at most": "63 (4.9\N{NARROW NO-BREAK SPACE}%)", "audited": "240",
+        "of these wrong": "6", "not looked at": "858",
+    }  # fmt: skip
+
+
+def test_a_class_that_no_planned_audit_proves_says_what_it_needs(full):
+    claim = v.Claim(name=HOSTILE, verdict="not-provable", labels=80, unreviewed=75, needed=64)
+    certificate = dataclasses.replace(full.certificate, verdict="not-provable", claims=(claim,))
+    page = render.render(dataclasses.replace(full, certificate=certificate))
+    section = page[page.index("What is proven") : page.index("How good the labels are")]
+    assert "not provable with the planned audit" in section
+    assert cells(section)["audited"] == "needs 64"
+    assert cells(section)["wrong at most"] == "–"
+    assert all(tag != "script" for tag, _ in outline(page).tags)
+
+
+def test_without_a_guarantee_nothing_is_said_to_be_proven(minimal):
+    assert "What is proven" not in render.render(minimal)
