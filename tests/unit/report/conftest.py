@@ -47,8 +47,8 @@ def full() -> v.ReportValues:
         certificate=v.Certificate(
             statement=(
                 "With probability at least 95 %, at most 63 of 1277 labels (4.933 %) still differ from what"
-                " these reviewers would say; the target of 5 % is met.\nMistakes that all reviewers share stay"
-                " invisible."
+                " these reviewers would say; the target of 5 % is met.\nMistakes that all reviewers share"
+                " stay invisible."
             ),
             document="campaigns/digits/certificates/certificate-w2/certificate.json",
             verdict="certified",
