@@ -311,7 +311,8 @@ def _true_curve(
     asked = weighing.Weighing.of({**campaign.get("sampling", {}), "rule": weighing.rule_of(campaign)})
     used = [weighing.Weighing.of(plan.parameters.get("design", {})) for plan in inputs.plans[1:]]
     followed = all(each.rule == asked.rule for each in used)
-    otherwise = campaign.get("review", {}).get("double_share") or campaign.get("guarantee")
+    review = campaign.get("review", {})  # doubles and gold tasks take labels that buy no item
+    otherwise = review.get("double_share") or review.get("gold_share") or campaign.get("guarantee")
     if not tally.corrected_known or not followed or otherwise:
         return []
     weigh = used[0] if used else asked

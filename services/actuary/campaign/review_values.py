@@ -22,9 +22,6 @@ from actuary.storage import artifacts, objects, tables
 if TYPE_CHECKING:
     from actuary.campaign import closing
 
-RANDOM_STRATA = ("pilot", "audit")
-"""Strata whose items are simple random samples, answered blind."""
-
 
 def summary(
     store: objects.ObjectStore,
@@ -102,12 +99,29 @@ def _planned(store: objects.ObjectStore, inputs: closing.Inputs) -> tuple[dict[s
     machine: dict[str, str] = {}
     random: set[str] = set()
     for plan in inputs.plans:
+        strata = _random_strata(plan)
         for row in tables.read_all(store, plan).select(["item_id", "label", "stratum"]).to_pylist():
             if row["label"] is not None:
                 machine[row["item_id"]] = row["label"]
-            if row["stratum"] in RANDOM_STRATA:
+            if row["stratum"] in strata:
                 random.add(row["item_id"])
     return machine, random
+
+
+def _random_strata(plan: artifacts.Manifest) -> frozenset[str]:
+    """Strata of a plan whose items are a random sample of all that nobody had looked at, answered blind.
+
+    Pilot and first audit are one sample of all items, unless slices or classes were covered before it, or it
+    is that of a certificate which leaves out what lies above its cut or takes classes at rates of their own
+    (as `sampler.judging`).
+    """
+    design, counts = plan.parameters.get("design", {}), plan.parameters["results"].get("stratum_counts", {})
+    certificate = design.get("certificate")
+    whole = certificate is None or (
+        certificate["groups"][0]["name"] == "" and certificate["groups"][0]["design"]["mode"] == "target"
+    )
+    audited = plan.parameters["wave"] == 1 and whole and not {"slice", "class"} & counts.keys()
+    return frozenset({"pilot", "audit"} if audited else {"pilot"})
 
 
 def _gold(store: objects.ObjectStore, inputs: closing.Inputs) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from actuary import errors
 from actuary.campaign import loss_check
-from actuary.stats import budgets, certificates, training, weighing
+from actuary.stats import budgets, certificates, sizing, training, weighing
 
 PILOT_LEAST = 20
 LEAST_COVERED = 2
@@ -164,7 +164,7 @@ def budgeted(spec: Spec, items: int, slice_sizes: Sequence[int] = ()) -> Budgete
         violations = _uncovered(spec, labels, pilot, items, slice_sizes)
     if violations:
         raise errors.InvalidInputError.of(violations, reason="BUDGET_INVALID")
-    covering = _covering(spec, items, slice_sizes)
+    covering = _covering(spec, pilot, items, slice_sizes)
     left = _left(spec, labels, pilot) - covering
     # the audit of a guarantee is sized when the risks are frozen
     default = 0 if spec.guarantee else budgets.default_audit(spec.rule, left)
@@ -177,18 +177,20 @@ def _left(spec: Spec, labels: int, pilot: int) -> int:
     return labels - pilot - math.floor(spec.gold_share * (labels - pilot) + 1e-9)
 
 
-def _covering(spec: Spec, items: int, slice_sizes: Sequence[int]) -> int:
+def _covering(spec: Spec, pilot: int, items: int, slice_sizes: Sequence[int]) -> int:
     """The most human labels that minima can take: what the pilot will have of a part is not known."""
+    a_label = budgets.labels_an_item(spec.double_share)
     of_slices = sum(min(spec.slice_minimum, size) for size in slice_sizes)
     of_classes = min(spec.class_minimum * len(spec.classes), items)
-    return math.ceil((of_slices + of_classes) * budgets.labels_an_item(spec.double_share) - 1e-9)
+    looked = math.floor(pilot / a_label + 1e-9)  # by the pilot, of whatever part
+    return math.ceil(min(of_slices + of_classes, items - looked) * a_label - 1e-9)
 
 
 def _uncovered(
     spec: Spec, labels: int, pilot: int, items: int, slice_sizes: Sequence[int]
 ) -> list[errors.Violation]:
     """Whether labels and money pay the minima, whatever the pilot happens to have of each part."""
-    wanted = _covering(spec, items, slice_sizes)
+    wanted = _covering(spec, pilot, items, slice_sizes)
     price, audit = spec.human_label_micros, spec.audit_items or 0
     paid = labels
     if spec.money_micros is not None and price:
@@ -203,7 +205,7 @@ def _uncovered(
         for name, parts in asked.items()
     )
     needed, lower = pilot + math.ceil((audit + wanted) / (1.0 - spec.gold_share) - 1e-9), "lower it"
-    if len(asked) == 1 and (fits := _fitting(spec, next(iter(asked)), left, items, slice_sizes)):
+    if len(asked) == 1 and (fits := _fitting(spec, next(iter(asked)), left, pilot, items, slice_sizes)):
         lower = f"lower it to {fits}"
     account = f"raise the budget to {needed} labels"
     if paid < labels:
@@ -217,13 +219,13 @@ def _uncovered(
     return [errors.Violation(f"sampling.{next(iter(asked))}", description)]
 
 
-def _fitting(spec: Spec, name: str, left: int, items: int, slice_sizes: Sequence[int]) -> int:
+def _fitting(spec: Spec, name: str, left: int, pilot: int, items: int, slice_sizes: Sequence[int]) -> int:
     """The largest minimum of one kind that so many labels pay; 0 if none does, down to two items a part."""
     low, high = 1, int(getattr(spec, name))
     while high - low > 1:
         middle = (low + high) // 2
         tried = dataclasses.replace(spec, **{name: middle})  # type: ignore[arg-type]
-        low, high = (middle, high) if _covering(tried, items, slice_sizes) <= left else (low, middle)
+        low, high = (middle, high) if _covering(tried, pilot, items, slice_sizes) <= left else (low, middle)
     return low if low >= LEAST_COVERED else 0
 
 
@@ -245,7 +247,7 @@ def check_training(spec: Spec, budget: Budgeted) -> None:
     """
     if spec.training_model == "none" or spec.guarantee:
         return
-    left = budget.labels - budget.pilot
+    left = _left(spec, budget.labels, budget.pilot)
     found = loss_check.without_chance(spec.rule, spec.audit_items, left)
     if spec.rule in ("threshold", "hybrid"):
         drawn = budget.audit
@@ -287,15 +289,23 @@ def _unprovable(spec: Spec, items: int, pilot: int, labels: int) -> list[errors.
     if reserve > allowance:
         description = f"expected at most {allowance}, the errors that the target allows, got {reserve}"
         return [errors.Violation("guarantee.reserve_items", description)]
+    a_label = budgets.labels_an_item(spec.double_share)
+    eligible = items - math.floor(pilot / a_label + 1e-9)
+    there = min(eligible, math.floor((labels - pilot) / a_label + 1e-9))
+    planned = min(spec.audit_items or there, there)
     alpha = (1.0 - spec.confidence_level) * (1.0 - float(guarantee.get("truth_level_share", 0.0)))
-    alpha /= int(guarantee.get("looks", 1))
-    credit = certificates.CREDIT_SHARE
-    eligible = items - pilot
-    allowed = min(allowance - reserve, eligible)
-    needed = certificates.audit_size(eligible, allowed, alpha * (1.0 - credit), alpha * credit)
-    there = math.floor((labels - pilot) / (1 + spec.double_share))
-    planned = there if spec.audit_items is None else spec.audit_items
-    if planned >= needed:
+    design = certificates.target_design(
+        population=items,
+        eligible=eligible,
+        labels=max(there, 1),
+        target=target,
+        looks=sizing.doubling(max(planned, 1), int(guarantee.get("looks", 1))),
+        alpha1=alpha * (1.0 - certificates.CREDIT_SHARE),
+        alpha2=alpha * certificates.CREDIT_SHARE,
+        reserve=reserve,
+    )
+    needed = certificates.needed_audit(design)
+    if needed is None:
         return []
     description = (
         f"expected at least {needed} items to audit, which prove an error rate of {target:g} of {items} "

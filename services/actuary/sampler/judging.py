@@ -89,14 +89,22 @@ def sampled(risks: risking.Risks, waves: Sequence[people.Wave]) -> tuple[frames.
 
     The audit is a simple random sample, by a key of its own, of what the pilot left: together they are one of
     all items, and every label weighs the same. Later audits see only what earlier waves left, and the other
-    strata were chosen by risk; neither is taken (8.12). Nor is a first audit before which slices or classes
-    were covered: it has too few of those.
+    strata were chosen by risk; neither is taken (8.12). Nor is an audit of other items than all: `_of_all`.
     """
-    random = waves[:1] if any(wave.of(*covering.STRATA).any() for wave in waves[1:2]) else waves[:2]
+    random = waves[:2] if all(_of_all(wave) for wave in waves[1:2]) else waves[:1]
     parts = [
         _audited(risks, wave, stratum) for wave, stratum in zip(random, ("pilot", "audit"), strict=False)
     ]
     return np.concatenate([eps for eps, _ in parts]), np.concatenate([wrong for _, wrong in parts])
+
+
+def _of_all(wave: people.Wave) -> bool:
+    """Whether an audit is of all items that nobody had looked at.
+
+    After slices or classes were covered it has too few of those. That of a certificate in budget mode has no
+    item above the cut, and those of classes have unequal rates.
+    """
+    return wave.proof in ("", "target") and not wave.of(*covering.STRATA).any()
 
 
 def _audited(risks: risking.Risks, wave: people.Wave, stratum: str) -> tuple[frames.Floats, frames.Bools]:

@@ -1,8 +1,9 @@
 """Task `plan`: draws a wave; before wave 1 it freezes labels and risks for good.
 
-The pool is read shard by shard, and never held: in wave 1 each shard is priced, written and surveyed, in
-later ones what was written is surveyed again. The draw then reads risks alone (`planning`). Memory is that of
-the largest shard, of the plan and of the plans before it.
+The pool is read shard by shard, and never held but for a certificate, whose frozen order is of all items: in
+wave 1 each shard is priced, written and surveyed, in later ones what was written is surveyed again. The draw
+then reads risks alone (`planning`). Memory is that of the largest shard, of the plan and of the plans before
+it.
 """
 
 from __future__ import annotations
@@ -93,10 +94,12 @@ class MakePlan:
         else:
             shards = _priced(context, frozen, classes, model, wishes.key)
         asked_for = any(f"{part}_minimum" in spec.get("sampling", {}) for part in covering.STRATA)
-        found = _survey(shards, earlier, planning.survey(wishes, covers=asked_for))
+        proven = "guarantee" in spec  # which draws an audit of its own
+        looked = dataclasses.replace(wishes, audit=0) if proven else wishes
+        found = _survey(shards, earlier, planning.survey(looked, covers=asked_for))
         results: dict[str, Any] = {"risks": frozen, "flipped_count": found.flipped}
         pool = pools.Stored(store=store, manifest=artifacts.read_manifest(store, frozen)[0])
-        if "guarantee" in spec:
+        if proven:
             drawn = proving.draw(pool, spec, found.survey, wishes)
             results["another"] = drawn.another
             _write(context, wishes, drawn.rows, drawn.picked, results, drawn.frozen)

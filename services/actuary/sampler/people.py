@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from actuary import errors
 from actuary.sampler import frames
 from actuary.stats import weighing
 from actuary.storage import artifacts, objects, tables
@@ -100,13 +101,19 @@ def waves(
                 label=label,
                 proof=_proof(design.get("certificate")),
                 weighing=weighing.Weighing.of(design),
-                shard=np.repeat(
-                    np.array([ref.shard or 0 for ref in manifest.objects], dtype=np.int64),
-                    [ref.rows or 0 for ref in manifest.objects],
-                ),
+                shard=_shards(manifest),
             )
         )
     return found
+
+
+def _shards(manifest: artifacts.Manifest) -> frames.Longs:
+    """The shard of each row of a plan."""
+    counts = [ref.rows for ref in manifest.objects]
+    if None in counts:
+        raise errors.DataLossError(f"{manifest.uri}: expected the rows of every shard, got none of one")
+    shards = np.array([ref.shard or 0 for ref in manifest.objects], dtype=np.int64)
+    return np.repeat(shards, np.array(counts, dtype=np.int64))
 
 
 def _proof(certificate: Mapping[str, Any] | None) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from actuary import errors
 from actuary.jobs import worker
 from actuary.sampler import certificate, certifying, frames, people, planning, pools, surveying, verifying
 from actuary.stats import audits, sizing
@@ -49,7 +50,7 @@ def wishes(spec: Mapping[str, Any], items: int) -> certifying.Wishes:
     return certifying.Wishes(
         mode=guarantee["mode"],
         labels=items,
-        looks=_looks(guarantee, sampling),
+        looks=_looks(guarantee, sampling, items),
         look_count=int(guarantee.get("looks", 1)),
         alpha=alpha,
         wave=FIRST,
@@ -60,8 +61,8 @@ def wishes(spec: Mapping[str, Any], items: int) -> certifying.Wishes:
     )
 
 
-def _looks(guarantee: Mapping[str, Any], sampling: Mapping[str, Any]) -> tuple[int, ...]:
-    last = int(sampling.get("audit_items", 0))
+def _looks(guarantee: Mapping[str, Any], sampling: Mapping[str, Any], items: int) -> tuple[int, ...]:
+    last = min(int(sampling.get("audit_items", 0)), items)
     return sizing.doubling(last, int(guarantee.get("looks", 1))) if last else ()
 
 
@@ -78,6 +79,7 @@ def draw(
 
     Raises:
         errors.InvalidInputError: a guarantee that the pool cannot have.
+        errors.PreconditionError: no label is left for it.
     """
     plans, resolved = list(spec["earlier_plans"]), list(spec.get("earlier_resolved", []))
     sources = certificate.Sources(
@@ -94,6 +96,13 @@ def draw(
     if number == 0:
         spent = _failed(rows, stored, pool, found, asked)
         items = min(asked.items - spent, found.population)  # labels may be more than there is to review
+        if items < 1 <= found.population:
+            raise errors.PreconditionError(
+                f"no label is left for what is to be proven: of {asked.labels} that are paid for, {spent} "
+                "items without a machine label take theirs first. Top up money where that is short and "
+                "resume, or start another campaign with more labels",
+                reason="NO_LABELS_LEFT",
+            )
         frozen = certifying.freeze(pool, wishes(spec, items))
         rows.notes += _notes(frozen)
     else:

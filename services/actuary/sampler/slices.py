@@ -43,14 +43,15 @@ def read(store: objects.ObjectStore, uri: str, ids: pa.Array) -> Slices | None:
     if not names:
         return None
     index = pa.array(names, pa.string())
-    of = np.full(len(ids), -1, dtype=np.int64)
+    items, of = [pa.array([], pa.string())], [np.empty(0, dtype=np.int64)]
     for shard in range(manifest.shards):
         rows = tables.read_shard(store, manifest, shard, ["item_id", "slice"])
         rows = rows.filter(pc.is_valid(rows["slice"]))
-        at = frames.indices(ids, rows["item_id"])
-        inside = at >= 0
-        of[at[inside]] = frames.indices(index, rows["slice"])[inside]
-    return Slices(names=names, of=of)
+        items.append(rows["item_id"].combine_chunks())
+        of.append(frames.indices(index, rows["slice"]))
+    at = frames.indices(pa.concat_arrays(items), ids)
+    found = np.concatenate([*of, np.array([-1])])  # the last for items that are in none
+    return Slices(names=names, of=found[at])
 
 
 def minima(

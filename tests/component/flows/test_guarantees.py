@@ -142,6 +142,20 @@ def test_a_target_that_no_audit_within_the_budget_can_prove_is_refused_before_an
     assert served.client.get("hopeless").purse.human_labels.settled == 0
 
 
+def test_a_proof_for_which_no_money_is_left_says_so_and_goes_on_after_a_top_up(served, content):
+    form = asked({"mode": "budget"})
+    form["budget"]["money_micros"] = 30 * 80_000  # the pilot's
+    served.client.create(newcomer.make(served.shell.folder / "unpaid", form, content))
+    failed = newcomer.wait_for(lambda: served.client.get("unpaid").error.message, "the refusal")
+    assert "no label is left for what is to be proven: of 0 that are paid for" in failed
+    assert served.client.get("unpaid").purse.human_labels.settled == 30
+    served.client.top_up("unpaid", money_micros=100 * 80_000, request_id="money")
+    served.client.resume("unpaid")
+    ended = served.until("unpaid", "SUCCEEDED")
+    assert ended.purse.human_labels.settled == 130
+    assert ended.results.certificate.verdict == "certified"
+
+
 def test_certificates_are_resources(served, content):
     folder = newcomer.make(served.shell.folder / "listed", asked({"mode": "budget"}), content)
     served.client.create(folder)

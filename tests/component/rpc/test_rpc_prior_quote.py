@@ -168,6 +168,7 @@ def test_doubles_are_paid_from_the_labels(sampler):
         ({"critic_auroc": Range(low=float("nan"), high=0.9)}, "critic_auroc.low", "nan"),
         ({"human_label_seconds": Range(low=-1, high=2)}, "human_label_seconds", "0 <= low <= high"),
         ({"machine_item_micros": Range(low=3, high=2)}, "machine_item_micros", "got low 3.0 and high 2.0"),
+        ({"machine_item_micros": Range(low=3, high=float("inf"))}, "machine_item_micros.high", "inf"),
         ({"budget": campaign_pb2.Budget(human_label_micros=1)}, "budget", "got neither"),
         ({"budget": campaign_pb2.Budget(human_labels=5)}, "budget.human_label_micros", "expected a value"),
         (

@@ -194,10 +194,17 @@ def test_classes_and_slices_are_added_up_and_no_minimum_that_fits_is_no_advice()
 
 
 def test_a_class_minimum_never_wants_more_than_there_is():
-    violation = unaffordable(asked(sampling__class_minimum="100", sampling__audit_items="0"), (), 256)
+    violation = unaffordable(asked(sampling__class_minimum="100", sampling__audit_items="0"), (), 300)
     assert "100 items of each of 2 classes take up to 200 labels" in violation.description
     violation = unaffordable(asked(sampling__class_minimum="900", sampling__audit_items="0"), (), 256)
-    assert "take up to 256 labels" in violation.description
+    assert "take up to 196 labels" in violation.description  # the pilot looks at the other 60
+
+
+def test_who_pays_for_every_item_pays_every_minimum():
+    every = asked(sampling__slice_minimum="100", sampling__audit_items="0", budget__human_labels="256")
+    message = {**every.message, "budget": {**every.message["budget"]}}
+    message["budget"].pop("human_share", None)
+    assert spec.budgeted(spec.parse(message), 256, [80, 90, 86]).covering == 196
 
 
 def test_a_minimum_of_slices_needs_slices():

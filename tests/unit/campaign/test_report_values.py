@@ -115,6 +115,7 @@ def test_the_truth_of_a_curve_is_not_told_of_doubles_or_of_another_rule_than_was
     budget = {"pilot": 1, "audit": 1}
     doubled = inputs(plans=(manifest(), manifest(parameters={"design": {"rule": "hybrid"}})))
     assert closing._true_curve(tally, doubled, {"review": {"double_share": 0.5}}, budget) == []
+    assert closing._true_curve(tally, doubled, {"review": {"gold_share": 0.1}}, budget) == []
     fallen_back = inputs(plans=(manifest(), manifest(parameters={"design": {"rule": "uniform"}})))
     assert closing._true_curve(tally, fallen_back, {}, budget) == []
 
@@ -154,3 +155,27 @@ def test_the_gap_of_two_models_has_the_level_that_is_asked_for():
     wide, narrow = training._gap(human, act, 0.05), training._gap(human, act, 0.2)
     assert wide["estimate"] == narrow["estimate"] == pytest.approx(0.1)
     assert (wide["high"] - 0.1) / (narrow["high"] - 0.1) == pytest.approx(1.959964 / 1.281552, rel=1e-5)
+
+
+def planned(wave=1, counts=("audit", "certain"), groups=None):
+    """A plan's manifest; `groups` are name and mode of each claim of a certificate."""
+    design = {}
+    if groups is not None:
+        design["certificate"] = {"groups": [{"name": n, "design": {"mode": mode}} for n, mode in groups]}
+    results = {"stratum_counts": dict.fromkeys(counts, 5)}
+    return manifest(parameters={"wave": wave, "design": design, "results": results})
+
+
+@pytest.mark.parametrize(
+    ("plan", "audited"),
+    [
+        (planned(), True),
+        (planned(groups=[("", "target")]), True),
+        (planned(groups=[("", "budget")]), False),  # none of its items lies above the cut
+        (planned(groups=[("a", "target"), ("b", "target")]), False),  # classes have rates of their own
+        (planned(counts=("slice", "audit", "drawn")), False),  # what was covered is missing from the audit
+        (planned(wave=2), False),
+    ],
+)
+def test_agreement_is_measured_on_random_samples_of_all_items_alone(plan, audited):
+    assert review_values._random_strata(plan) == ({"pilot", "audit"} if audited else {"pilot"})

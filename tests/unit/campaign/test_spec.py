@@ -123,6 +123,19 @@ def test_a_target_that_the_budget_cannot_prove_says_how_large_an_audit_must_be()
     assert _needed(several, 1000) > once  # every look costs its part of the level
 
 
+def test_doubles_leave_fewer_items_to_audit_and_no_size_is_the_default():
+    doubled = changed("guarantee", {"mode": "target", "max_error_rate": 0.01})
+    doubled = spec.parse({**doubled.message, "review": {"double_share": 0.5}})
+    with pytest.raises(errors.InvalidInputError, match="got 62; raise"):  # 100 labels of 1.6 an item
+        spec.budgeted(doubled, 1000)
+    for size, expected in ((0, 100), (500, 100), (40, 40)):
+        sized = {**changed("guarantee", {"mode": "target", "max_error_rate": 0.01}).message}
+        sized["sampling"] = {"pilot_items": "100", "audit_items": str(size)}
+        if size <= 100:
+            with pytest.raises(errors.InvalidInputError, match=f"got {expected}; raise"):
+                spec.budgeted(spec.parse(sized), 1000)
+
+
 def test_a_reserve_above_what_the_target_allows_is_refused():
     parsed = changed("guarantee", {"mode": "target", "max_error_rate": 0.01, "reserve_items": "11"})
     with pytest.raises(errors.InvalidInputError, match=r"guarantee\.reserve_items: expected at most 10"):

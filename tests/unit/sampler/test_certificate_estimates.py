@@ -85,6 +85,7 @@ GUARANTEES = {
     "budget": ({"mode": "budget", "labels": 120, "looks": (50,)}, None),
     "budget, people stop above the cut": ({"mode": "budget", "labels": 120, "looks": (50,)}, 0.7),
     "target": ({"mode": "target", "labels": 250, "looks": (80,), "target": 0.15}, None),
+    "target, looks": ({"mode": "target", "labels": 250, "looks": (30, 60, 120), "target": 0.15}, None),
     "classes": ({"mode": "budget", "labels": 120, "looks": (60,), "per_class": True}, None),
 }
 

@@ -234,6 +234,11 @@ def test_audits_add_evidence_and_what_was_chosen_by_risk_does_not():
     at = np.concatenate([order[:10][::-1], first])
     assert eps.tolist() == risks.machine_risk[at].tolist()
     assert errors.tolist() == wrong[at].tolist()
+    of_all = dataclasses.replace(waves[1], proof="target")
+    assert len(judging.sampled(risks, [waves[0], of_all])[0]) == 19
+    for proof in ("budget", "classes"):  # whose audits leave some items out, or take them at other rates
+        of_some = dataclasses.replace(waves[1], proof=proof)
+        assert len(judging.sampled(risks, [waves[0], of_some])[0]) == 10
     figures = judging.measured(eps, errors, 0.05)
     assert figures["items"] == 19
     assert figures["auroc"]["low"] < figures["auroc"]["estimate"] <= figures["auroc"]["high"]

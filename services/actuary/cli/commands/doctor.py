@@ -222,8 +222,8 @@ def checked(spec: str) -> dict[str, Any]:
     return form
 
 
-def pool_items(form: dict[str, Any]) -> int | None:
-    """Counts the items to label; None where the data are too large to be read for it.
+def pool_items(form: dict[str, Any]) -> tuple[int | None, tuple[int, ...]]:
+    """Counts the items to label, in all and by slice; None where the data are too large to be read for it.
 
     Args:
         form: what `checked` returns.
@@ -233,7 +233,7 @@ def pool_items(form: dict[str, Any]) -> int | None:
     """
     counted = _Counted()
     _data(form, counted)
-    return counted.pool
+    return counted.pool, counted.slices
 
 
 @dataclasses.dataclass(slots=True)

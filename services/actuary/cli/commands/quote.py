@@ -139,9 +139,9 @@ def _request(
 
     form = doctor.checked(spec)
     campaign = json_format.ParseDict(form, campaign_pb2.Campaign())
-    items = assumed.items if assumed.items is not None else _counted(form)
+    items, slices = (assumed.items, ()) if assumed.items is not None else _counted(form)
     wanted = specs.parse(form)
-    budget = specs.budgeted(wanted, items)
+    budget = specs.budgeted(wanted, items, slices)
     specs.check_training(wanted, budget)
     request = sampler_service_pb2.QuotePriorRequest(
         item_count=items,
@@ -152,7 +152,9 @@ def _request(
         reviewer_count=assumed.reviewers,
         worker_count=campaign.execution.workers or None,
     )
-    request.sampling.pilot_items, request.sampling.audit_items = budget.pilot, budget.audit
+    request.sampling.rule = wanted.rule
+    # minima are served by chance, as an audit is
+    request.sampling.pilot_items, request.sampling.audit_items = budget.pilot, budget.audit + budget.covering
     money = assumed.item_money
     if money is None and all(_is_free(form.get(part, {}).get("model")) for part in ("annotator", "critic")):
         money = (0.0, 0.0)
@@ -169,17 +171,18 @@ def _request(
     return campaign, request
 
 
-def _counted(form: dict[str, Any]) -> int:
+def _counted(form: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
+    """Items to label, in all and by slice."""
     from actuary.cli.commands import doctor
 
     hint = "to have a quote without them: --items N"
     try:
-        found = doctor.pool_items(form)
+        found, slices = doctor.pool_items(form)
     except errors.InvalidInputError as error:
         raise errors.InvalidInputError(f"{error}\n{hint}") from error
     if found is None:
         raise errors.InvalidInputError(f"data.uri: too large to be counted here; {hint}")
-    return found
+    return found, slices
 
 
 def _is_free(model: dict[str, Any] | None) -> bool:
