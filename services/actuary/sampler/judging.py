@@ -6,6 +6,7 @@ risks are made in `risking` and never changed here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ def figures(model: risking.Model) -> dict[str, Any]:
     if scored.any():
         found["raw"] = _reliability(model.raw[scored], model.wrong[scored], model.alpha)
     if model.worth is not None:
-        found["worthless"] = bool(model.reason) or not model.worth.shown
+        found["worthless"] = bool(model.reason) or not model.worth.supported
         found["worth"] = worth_in_words(model.worth, model.reason)
     return {"figures": found}
 
@@ -35,15 +36,17 @@ def figures(model: risking.Model) -> dict[str, Any]:
 def follow(evidence: worth.Worth | None, asked: str, reason: str = "") -> tuple[str, str]:
     """Returns the rule that a wave is drawn by, and why it is not the one that was asked for.
 
-    A critic that has not been shown to be better than chance is not followed: the labels are then drawn
-    uniformly, and all of them estimate.
+    A critic is followed as long as the labels speak for it. Where they do not, those to come are drawn
+    uniformly, and all of them estimate. To wait until it has been shown to be better than chance costs more
+    than it saves: a small pilot rarely shows it of a good critic, and a useless one that is followed makes
+    an interval somewhat wider and never wrong (ARCHITECTURE.md, decision 22, has what was measured).
 
     Args:
         evidence: what the critic is worth; None follows it.
         asked: the rule that was asked for.
         reason: why there is no risk model; empty when there is one.
     """
-    if asked == "uniform" or evidence is None or (evidence.shown and not reason):
+    if asked == "uniform" or evidence is None or (evidence.supported and not reason):
         return asked, ""
     return "uniform", f"Drawn uniformly and not by the rule {asked}: {worth_in_words(evidence, reason)}"
 
@@ -57,6 +60,12 @@ def worth_in_words(evidence: worth.Worth, reason: str) -> str:
         return (
             f"the critic tells wrong labels from right ones: {evidence.labels} labels say so, and would say "
             f"so of a worthless critic, at any look, with a probability of at most {stake}."
+        )
+    if evidence.supported:
+        return (
+            f"{evidence.labels} labels speak for the critic, {math.exp(evidence.log_wealth):.3g} to 1, which "
+            "is too little to show that it tells wrong labels from right ones "
+            f"(level {stake}, whenever one looks)."
         )
     return (
         f"on {evidence.labels} labels the critic has not been shown to tell wrong labels from right ones "

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from actuary import errors
-from actuary.sampler import effort, planning, quoting, risking
+from actuary.sampler import effort, planning, quoting
 from actuary.stats import assumed, budgets, prior_quote, quote, risk, weighing
 
 ASSUMED = "assumed"
@@ -23,6 +23,10 @@ ASSUMED = "assumed"
 
 LEAST_PILOT = risk.MIN_LABELS
 """Labels of the smallest pilot."""
+
+_SUPPORT = 0.5
+"""Level at which a critic is followed (`worth.Worth.supported`): the score as it came and a fitted model bet
+with half of the stake each, and whichever is right has to make up for the other."""
 
 _PILOTS = 24
 """Sizes of the pilot that are tried, each some percent above the one before."""
@@ -202,7 +206,7 @@ def _terms(wishes: Wishes) -> _Terms:
         people = effort.People(seconds=work, pace=work.value / wishes.reviewers, reviewers=wishes.reviewers)
     return _Terms(
         wishes=wishes,
-        worlds=assumed.worlds(wishes.accuracy, wishes.auroc, plan, risking.WORTH_ALPHA),
+        worlds=assumed.worlds(wishes.accuracy, wishes.auroc, plan, _SUPPORT),
         most=_most(wishes),
         machine_micros=round(money.value * wishes.items),
         told=quoting.Told(
@@ -246,7 +250,7 @@ def _pilot(terms: _Terms, trial: prior_quote.Trial) -> dict[str, Any]:
     return {
         "human_labels": str(trial.labels),
         "money_micros": str(trial.labels * wishes.label_micros + machine),
-        "critic_shown": trial.shown,
+        "critic_followed": trial.followed,
         "corrected_accuracy": trial.accuracy,
         **form,
     }
@@ -270,8 +274,8 @@ def _notes(terms: _Terms, own: prior_quote.Trial, best: prior_quote.Trial, guess
     shown = (
         ""
         if wishes.weighing.rule == "uniform"
-        else "; that they show the critic to be better than chance has a probability of "
-        f"{percent(own.shown)}, and without that the rest is drawn uniformly"
+        else "; that they speak for the critic has a probability of "
+        f"{percent(own.followed)}, and without that the rest is drawn uniformly"
     )
     notes.append(
         f"The pilot's {own.labels:,} labels come to {quoting.dollars(cost)} for people and replace the "

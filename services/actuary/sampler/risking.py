@@ -22,10 +22,11 @@ from actuary.stats import checks, choice, flips, prn, risk, shares, worth
 FOLDS = 5
 
 WORTH_ALPHA = 0.1
-"""Probability with which a worthless critic may ever be followed, in all looks of a campaign together.
+"""Probability with which a worthless critic may ever be said to be better than chance, in all looks of a
+campaign together.
 
-Above the usual .05, since the two mistakes do not weigh the same: to follow a worthless critic makes an
-estimate less precise and never wrong, while not to follow a good one leaves errors that the budget would have
+Above the usual .05, since the two mistakes do not weigh the same: to trust a worthless critic makes an
+estimate less precise and never wrong, while not to trust a good one leaves errors that the budget would have
 found.
 """
 

@@ -105,7 +105,7 @@ class Worlds:
     error: checks.Floats
     """e, the machine's error rate, [W]."""
     needed: checks.Floats
-    """Labels after which the critic has shown that it is better than chance, [W]."""
+    """Labels after which the critic is followed, [W]."""
     cut_noise: checks.Floats
     """In (0, 1), [W]: where the cut of a finite population falls."""
     label_noise: checks.Floats
@@ -120,7 +120,7 @@ class Worlds:
 
         Args:
             reviewed: share that the rule reviews, [W] or a number, in [0, 1].
-            labels: of the pilot; where they do not show the critic's worth, chance decides who is reviewed.
+            labels: of the pilot; where they do not speak for the critic, chance decides who is reviewed.
         """
         f = np.broadcast_to(np.asarray(reviewed, dtype=np.float64), self.error.shape)
         at = np.clip(np.searchsorted(SHARES, f, side="right") - 1, 0, SHARES.size - 2)
@@ -139,7 +139,7 @@ def worlds(accuracy: Range, auroc: Range, plan: quote.Plan, level: float) -> Wor
         accuracy: of the machine.
         auroc: of the calibrated critic.
         plan: how a budget would be spent.
-        level: α of the test that a critic must pass before it is followed, in (0, 1]; 1 follows it always.
+        level: α of the bets that a critic must win before it is followed, in (0, 1]; 1 follows it always.
 
     Returns:
         The worlds.

@@ -1,7 +1,7 @@
 """Quotes before the pilot: what a budget would buy in the worlds that are assumed.
 
 In each world the budget is spent as it would be: pilot, audit, then the rule, which follows the critic only
-where the pilot shows its worth. With M items left for the rule, of which it reviews k,
+where the pilot speaks for it. With M items left for the rule, of which it reviews k,
 
     U ~ Beta(k, M - k + 1)       where the cut of a finite population falls
     left ~ Binomial(M - k, e s(U)/(1 - U)),
@@ -37,8 +37,8 @@ class Trial:
     labels: int
     accuracy: float
     """Mean accuracy of the corrected labels over the worlds, the whole budget spent."""
-    shown: float
-    """Share of the worlds in which it shows that the critic is better than chance, [0, 1]."""
+    followed: float
+    """Share of the worlds in which its labels speak for the critic, [0, 1]."""
 
 
 def curve(
@@ -153,8 +153,8 @@ def trials(
 ) -> tuple[Trial, ...]:
     """Spends one budget after pilots of several sizes.
 
-    A pilot is a random sample, whose labels correct no more errors than any others; but only a critic whose
-    worth it has shown is followed by the rest.
+    A pilot is a random sample, whose labels correct no more errors than any others; but only a critic that
+    they speak for is followed by the rest.
 
     Args:
         worlds: what is assumed, with the rule.
@@ -174,7 +174,7 @@ def trials(
     ...     assumed.MACHINE_ACCURACY, assumed.CRITIC_AUROC, quote.Plan(rule="threshold"), level=0.1
     ... )
     >>> tried = trials(made, 10_000, 1_000, [20, 100], [0, 0])
-    >>> tried[0].shown < tried[1].shown
+    >>> tried[0].followed < tried[1].followed
     True
     """
     found = []
@@ -184,7 +184,7 @@ def trials(
             Trial(
                 labels=size,
                 accuracy=float(1.0 - open_items * rate.mean() / items),
-                shown=float((size >= worlds.needed).mean()),
+                followed=float((size >= worlds.needed).mean()),
             )
         )
     return tuple(found)
@@ -196,7 +196,8 @@ def best(found: Sequence[Trial]) -> Trial:
     Raises:
         ValueError: there is none.
 
-    >>> pilots = [Trial(labels=n, accuracy=a, shown=0.5) for n, a in ((20, 0.8), (50, 0.85), (100, 0.8501))]
+    >>> tried = ((20, 0.8), (50, 0.85), (100, 0.8501))
+    >>> pilots = [Trial(labels=n, accuracy=a, followed=0.5) for n, a in tried]
     >>> best(pilots).labels
     50
     """

@@ -49,6 +49,11 @@ class Worth:
         """Whether the critic is better than chance, at level α."""
         return self.best >= -math.log(self.alpha)
 
+    @property
+    def supported(self) -> bool:
+        """Whether the labels speak for the critic more than against it: it was shown, or K is above 1 now."""
+        return self.shown or self.log_wealth > 0.0
+
     def after(self, eps: npt.ArrayLike, err: npt.ArrayLike) -> Worth:
         """Bets on one more block of labels, by risks that were frozen before them.
 

@@ -2,7 +2,7 @@
 
 Usage: bench_judged.py [seeds]. T1 is the accuracy of the labels after a total budget, T4 the human share that
 a proof of at most 5 or 10 % of errors needs (the pilot not counted), T5 what a risk model from n0 labels is
-worth on the other items. `worth_shown` is how often the pilot showed that the critic is worth following.
+worth on the other items. `followed` is how often the pilot spoke for the critic, so that it was followed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def totals(name: str, data: politeness.Data, seeds: int) -> None:
         labels = round(share * size)
         pilot = min(politeness.pilot_size(labels), labels // 2)  # as a campaign does with few labels
         found: dict[str, list[float]] = {}
-        shown, flipped = [], []
+        followed, flipped = [], []
         for seed in range(seeds):
             u, tie = np.random.default_rng([1, seed]).random((2, size))
             for method, taken in (
@@ -44,7 +44,7 @@ def totals(name: str, data: politeness.Data, seeds: int) -> None:
             ):
                 found.setdefault(method, []).append(float((~data.wrong | taken).mean()))
             campaign = politeness.begin(data, seed, pilot)
-            shown.append(float(campaign.model.worth.shown))
+            followed.append(float(campaign.model.worth.supported))
             flipped.append(float((campaign.risks.final == data.human).mean()))
             for recipe in RECIPES:
                 found.setdefault(f"pilot, flips, {recipe}", []).append(
@@ -53,7 +53,7 @@ def totals(name: str, data: politeness.Data, seeds: int) -> None:
         about = {"data": name, "budget": share, "pilot": pilot, "seeds": f"0..{seeds - 1}"}
         for method, values in found.items():
             politeness.report("sampler.judged_t1", values, None, method=method, **about)
-        politeness.report("sampler.judged_t1_worth_shown", shown, None, **about)
+        politeness.report("sampler.judged_t1_followed", followed, None, **about)
         politeness.report("sampler.judged_t1_after_flips", flipped, None, **about)
 
 

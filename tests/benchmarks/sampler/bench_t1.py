@@ -89,7 +89,7 @@ def with_pilot(campaign: politeness.Campaign, labels: int) -> tuple[dict[str, fl
 
 
 def recipe(campaign: politeness.Campaign, labels: int, name: str) -> float:
-    """Accuracy of a recipe as the campaign would serve it: a critic of no shown worth is not followed."""
+    """Accuracy of a recipe as the campaign would serve it: not followed where the pilot speaks against it."""
     weigh, audit_share = RECIPES[name]
     rule, _ = judging.follow(campaign.model.worth, weigh.rule, campaign.model.reason)
     weigh = weigh if rule == weigh.rule else weighing.Weighing(rule=rule)
@@ -105,7 +105,7 @@ def table(data: politeness.Data, seeds: int) -> None:
         labels = round(share * data.frame.size)
         pilot = politeness.pilot_size(labels)
         found: dict[str, list[float]] = {name: [] for name in DOCUMENT}
-        se, covered, flips, shown = [], [], [], []
+        se, covered, flips, followed = [], [], [], []
         for seed in range(seeds):
             campaign = politeness.begin(data, seed, pilot)
             more, error, covers = with_pilot(campaign, labels)
@@ -114,14 +114,14 @@ def table(data: politeness.Data, seeds: int) -> None:
             se.append(error)
             covered.append(float(covers))
             flips.append(float(campaign.risks.flips))
-            shown.append(float(campaign.model.worth.shown))
+            followed.append(float(campaign.model.worth.supported))
         about = {"budget": share, "pilot": pilot, "seeds": f"0..{seeds - 1}"}
         for name, values in found.items():
             politeness.report("sampler.t1", values, DOCUMENT[name][column], method=name, **about)
         politeness.report("sampler.t1_hybrid_se", se, SE[column], **about)
         politeness.report("sampler.t1_hybrid_coverage", covered, 0.95, **about)
         politeness.report("sampler.t1_flips_proven", flips, None, **about)
-        politeness.report("sampler.t1_worth_shown", shown, None, **about)
+        politeness.report("sampler.t1_followed", followed, None, **about)
 
 
 def tenth(data: politeness.Data, seeds: int) -> None:

@@ -82,7 +82,7 @@ def test_the_pilot_that_pays_best_is_taken_where_none_is_asked_for(sampler):
     assert free.quote.points[0].human_labels == free.pilot.human_labels
     assert asked.pilot.human_labels == 20
     assert asked.pilot.corrected_accuracy <= asked.best_pilot.corrected_accuracy
-    assert asked.pilot.critic_shown < asked.best_pilot.critic_shown
+    assert asked.pilot.critic_followed < asked.best_pilot.critic_followed
     assert any("would pay best" in note for note in asked.quote.notes)
 
 

@@ -265,7 +265,21 @@ def test_a_model_of_the_first_release_prices_as_it_did_and_is_followed():
 
 
 def test_evidence_that_comes_with_the_audit_makes_a_rule_followed_after_all():
-    before = worth.Worth(alpha=0.05, labels=30, log_wealth=1.0, best=1.0)
+    before = worth.Worth(alpha=0.05, labels=30, log_wealth=-0.1, best=0.2)
     assert judging.follow(before, "threshold")[0] == "uniform"
     after = before.after([0.9] * 5 + [0.1] * 15, [True] * 5 + [False] * 15)
     assert judging.follow(after, "threshold")[0] == "threshold"
+    before = worth.Worth(alpha=0.05, labels=30, log_wealth=0.1, best=1.0)
+    after = before.after([0.1] * 5 + [0.9] * 15, [True] * 5 + [False] * 15)
+    assert judging.follow(after, "threshold")[0] == "uniform"
+
+
+def test_a_critic_that_labels_speak_for_is_followed_before_it_is_shown_and_said_to_be_unproven():
+    leaning = worth.Worth(alpha=0.1, labels=30, log_wealth=np.log(5), best=np.log(5))
+    assert judging.follow(leaning, "hybrid") == ("hybrid", "")
+    told = judging.worth_in_words(leaning, "")
+    assert "30 labels speak for the critic, 5 to 1, which is too little" in told
+    assert judging.follow(leaning, "hybrid", "few labels")[0] == "uniform"
+    shown = dataclasses.replace(leaning, log_wealth=-1.0, best=np.log(10))
+    assert judging.follow(shown, "hybrid") == ("hybrid", "")  # what was shown once stays shown
+    assert "at most 10 %" in judging.worth_in_words(shown, "")

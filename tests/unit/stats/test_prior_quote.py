@@ -84,7 +84,7 @@ def test_a_pilot_that_shows_no_critic_is_best_small():
         [0] * 3,
     )
 
-    assert [trial.shown for trial in tried] == [0.0, 0.0, 0.0]
+    assert [trial.followed for trial in tried] == [0.0, 0.0, 0.0]
     assert prior_quote.best(tried).labels == 20
 
 
@@ -92,7 +92,7 @@ def test_a_pilot_pays_as_long_as_it_shows_more_critics_than_it_costs_corrections
     sizes = [20, 50, 100, 200, 500, 900]
     tried = prior_quote.trials(worlds(), 10_000, 1_000, sizes, [0] * len(sizes))
 
-    shown = [trial.shown for trial in tried]
+    shown = [trial.followed for trial in tried]
     assert shown == sorted(shown)
     assert 20 < prior_quote.best(tried).labels < 900
     # the mean accuracy is that of the curve's worlds
@@ -101,7 +101,7 @@ def test_a_pilot_pays_as_long_as_it_shows_more_critics_than_it_costs_corrections
 
 
 def test_of_pilots_that_do_about_the_same_the_smallest_is_best():
-    alike = [prior_quote.Trial(labels=n, accuracy=0.9 + n * 1e-6, shown=0.5) for n in (300, 20, 100)]
+    alike = [prior_quote.Trial(labels=n, accuracy=0.9 + n * 1e-6, followed=0.5) for n in (300, 20, 100)]
     assert prior_quote.best(alike).labels == 20
 
 
