@@ -103,7 +103,7 @@ def lone_draw(weigh):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("critic", ["calibrated", "adversarial"])
+@pytest.mark.parametrize("critic", ["calibrated", "adversarial", "overconfident"])
 def test_a_draw_that_supports_no_estimate_says_so(critic):
     """A steep rule without an audit beside it: weights of millions, and intervals that mean nothing.
 

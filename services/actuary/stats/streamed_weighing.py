@@ -105,7 +105,7 @@ def weigh(passes: Passes, how: weighing.Weighing, budget: int) -> Weighed:
     equal = how.rule != "uniform" and known.items > 1 and known.least == known.most
     return dataclasses.replace(
         found,
-        warning=rules.warning(found.smallest, budget / known.items),
+        warning=rules.warning(found.smallest, budget / known.items, known.items),
         note=rules.ALL_EQUAL if equal else "",
     )
 
