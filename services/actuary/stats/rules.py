@@ -28,8 +28,9 @@ SMALL_SHARE = 1e-2
 above .07 of the mean probability, the steep exponential ones fall below 1e-6 of it."""
 
 THIN_SHARE = 0.1
-"""Share of all items for which a single one may stand where it is the rule that makes it so, by less than this
-share of the mean probability. A guess: 100 drawn, one of .076 of the mean, an interval at 95 % covered .86."""
+"""Share of all items for which a single one may stand where it is the rule that makes it so, by less than
+this share of the mean probability. A guess: 100 drawn, one of .076 of the mean, a 95 % interval covered .86.
+"""
 
 SMALLEST_RISK = 1e-300
 """Risks between 0 and this are refused by the normalised rule: its constant would overflow."""
