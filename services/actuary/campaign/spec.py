@@ -139,11 +139,10 @@ def budgeted(spec: Spec, items: int, slice_sizes: Sequence[int] = ()) -> Budgete
     )
     violations = []
     field = "budget.human_labels" if spec.human_labels is not None else "budget.human_share"
-    most = math.floor(items * (1 + spec.double_share) + 1e-9)
+    most = math.ceil(items * budgets.labels_an_item(spec.double_share) - 1e-9)
     if labels > most:
-        description = (
-            f"expected at most the {items} items to label, got {labels}; lower it or bring more items"
-        )
+        taken = f"{items} items to label" + (f", which take {most} labels" if most > items else "")
+        description = f"expected at most the {taken}, got {labels}; lower it or bring more items"
         violations.append(errors.Violation(field, description))
     fitting = min(labels, most)  # so that all that has to change is said at once
     pilot = _pilot(spec, labels)

@@ -50,6 +50,15 @@ def test_a_budget_above_the_items_is_refused_with_both_numbers():
         spec.budgeted(spec.parse(message), 1277)
 
 
+def test_a_budget_may_pay_for_the_second_and_third_opinions_too():
+    message = {**MESSAGE, "review": {"double_share": 0.5}}
+    message["budget"] = {"human_labels": "160", "human_label_micros": "0"}
+    assert spec.budgeted(spec.parse(message), 100).labels == 160
+    message["budget"] = {"human_labels": "161", "human_label_micros": "0"}
+    with pytest.raises(errors.InvalidInputError, match=r"100 items to label, which take 160 labels, got 161"):
+        spec.budgeted(spec.parse(message), 100)
+
+
 def test_a_budget_below_the_pilot_is_refused():
     with pytest.raises(
         errors.InvalidInputError, match=r"budget\.human_share: expected at least the pilot of 300"
