@@ -7,6 +7,7 @@ how phases are weighed and nothing else, and looks at no answer, so that no esti
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
@@ -72,10 +73,11 @@ def estimate(
     Raises:
         errors.InvalidInputError: names the slice whose size or risks do not fit its answers.
     """
-    names = np.array(slices.of, dtype=object)
+    places = {size.name: place for place, size in enumerate(slices.sizes)}
+    of = np.array([places.get(name, -1) for name in slices.of], dtype=np.int64)
     outcomes = []
     for place, size in enumerate(slices.sizes):
-        inside = names == size.name
+        inside = of == place
         machine = corrected = None
         try:
             total = _total(size, inside, phases, variances, sample, alpha)
@@ -172,6 +174,12 @@ def wrong(slices: Slices, answers: int, items: int) -> Iterator[errors.Violation
                 f"slices[{place}]",
                 f"expected one of the {len(places)} names of slice_sizes, or nothing, got {name!r}: add it",
             )
+            break
+    answered = collections.Counter(filter(None, slices.of))
+    for place, size in enumerate(slices.sizes):
+        if (own := answered[size.name]) > size.items:
+            description = f"expected at least the {own} answers of {size.name!r}, got {size.items}"
+            yield errors.Violation(f"slice_sizes[{place}].item_count", description)
             break
     total = sum(size.items for size in slices.sizes)
     if total > items:

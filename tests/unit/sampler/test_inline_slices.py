@@ -129,6 +129,11 @@ def test_a_later_phase_sees_what_is_left_of_the_slice():
         (inline_slices.Slices(of=["a"] * 4, sizes=sizes(a=6, b=5)), "slice_sizes", "at most the 10 items"),
         (inline_slices.Slices(of=["a"] * 4, sizes=sizes(a=3)), "slice_sizes[0].item_count", "got 3"),
         (
+            inline_slices.Slices(of=["a", "", "", ""], sizes=sizes(b=3, a=0)),
+            "slice_sizes[1].item_count",
+            "expected at least the 1 answers of 'a', got 0",
+        ),
+        (
             inline_slices.Slices(of=["a"] * 4, sizes=[inline_slices.Size(name="a", items=6, eps_sum=7.0)]),
             "slice_sizes[0].risk_sum",
             "got 7.0",
