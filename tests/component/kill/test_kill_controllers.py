@@ -30,7 +30,11 @@ def serve(place):
         said = (place.root / f"said-{len(started)}").open("w+")
         process = subprocess.Popen(
             [sys.executable, "-m", "actuary.cli.main", *words],
-            env=place.environment(ACTUARY_DATABASE_URL=where.database_url, ACTUARY_STORE_URI=where.store_uri),
+            env=place.environment(
+                ACTUARY_DATABASE_URL=where.database_url,
+                ACTUARY_STORE_URI=where.store_uri,
+                ACTUARY_LEASE_SECONDS="10",  # so long a machine at work may keep the leader from renewing it
+            ),
             stdin=subprocess.DEVNULL,
             stderr=said,
         )
