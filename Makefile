@@ -51,7 +51,7 @@ run: setup ## Run the sample campaign: label, criticise, sample, review, estimat
 	@$(BIN)/actuary run $(SAMPLE)
 
 test: setup ## Run the tests that need no server
-	@$(BIN)/pytest -m "not real and not e2e" -n 2 --dist loadfile
+	@$(BIN)/pytest -m "not real and not e2e" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-real: setup ## Run the tests against real MinIO, PostgreSQL, Chromium and Prometheus
 	@$(BIN)/pytest -m real

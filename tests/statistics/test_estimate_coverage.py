@@ -112,7 +112,7 @@ def test_a_draw_that_supports_no_estimate_says_so(critic):
     items = replays.pool(critic)
     rule = STEEP.inclusion(items.eps, 100, np.random.default_rng(0).random(ITEMS))
 
-    covered = replays.cover(items, lone_draw(STEEP))
+    covered = replays.cover(items, lone_draw(STEEP), 1_000)
 
     print(covered.shares)  # shown by -rP
     assert "no valid estimate from this draw alone" in rule.warning

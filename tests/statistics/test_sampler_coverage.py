@@ -15,6 +15,10 @@ import worlds
 
 from actuary.stats import prn
 
+CAMPAIGNS = 1_000
+"""Each is planned and estimated whole, several times the work of a replay of the estimators alone: those have
+their 5,000 a case elsewhere. Of a thousand a method of 95 % covers fewer than 914 once in a million."""
+
 
 @pytest.mark.slow
 def test_the_intervals_of_a_campaign_cover_when_much_goes_wrong_at_once():
@@ -24,10 +28,10 @@ def test_the_intervals_of_a_campaign_cover_when_much_goes_wrong_at_once():
     risks = items.frozen()
 
     hits = np.array(
-        [worlds.replay(world, items, prn.project_key(seed), risks).hits for seed in range(replays.REPLAYS)]
+        [worlds.replay(world, items, prn.project_key(seed), risks).hits for seed in range(CAMPAIGNS)]
     )
 
-    assert (hits.sum(axis=0) >= replays.enough(replays.REPLAYS)).all()
+    assert (hits.sum(axis=0) >= replays.enough(CAMPAIGNS)).all()
 
 
 def test_flips_happen_in_the_case_that_is_about_them():
