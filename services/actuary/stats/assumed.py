@@ -130,10 +130,12 @@ class Worlds:
         return np.where(labels >= self.needed, followed, 1.0 - f)
 
 
+@functools.lru_cache(maxsize=32)
 def worlds(accuracy: Range, auroc: Range, plan: quote.Plan, level: float) -> Worlds:
     """Spreads worlds evenly over what is assumed.
 
-    They are the points of a Sobol sequence, so that the same assumptions have the same worlds.
+    They are the points of a Sobol sequence, so that the same assumptions have the same worlds. Those
+    asked for last are kept: they take seconds, and whoever tries budgets asks for the same again.
 
     Args:
         accuracy: of the machine.
@@ -172,7 +174,7 @@ def worlds(accuracy: Range, auroc: Range, plan: quote.Plan, level: float) -> Wor
                 stays[i, j, k] = left.sum() / eps.sum()
     smooth = functools.partial(scipy.interpolate.RegularGridInterpolator, (axis, axis), method="cubic")
     left = np.clip(smooth(stays)(scores), 0.0, 1.0)
-    return Worlds(
+    found = Worlds(
         error=1.0 - accuracy.at(scores[:, 0]),
         auroc=auroc.at(scores[:, 1]),
         needed=np.exp(smooth(np.log(needed))(scores)) if level < 1.0 else np.zeros(len(u)),
@@ -180,6 +182,9 @@ def worlds(accuracy: Range, auroc: Range, plan: quote.Plan, level: float) -> Wor
         label_noise=u[:, 3],
         left=np.minimum.accumulate(left, axis=1),
     )
+    for field in dataclasses.fields(found):  # many share it
+        getattr(found, field.name).setflags(write=False)
+    return found
 
 
 def population(error: float, auroc: float, items: int = _ITEMS) -> checks.Floats:

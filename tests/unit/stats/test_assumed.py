@@ -1,5 +1,6 @@
 """Assumed worlds: the ranges are met, critics rank as they are assumed to, and rules do what they do."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -118,9 +119,11 @@ def test_where_the_pilot_does_not_show_the_critic_chance_decides():
 
 
 def test_the_same_assumptions_have_the_same_worlds():
-    first, second = (
-        assumed.worlds(assumed.MACHINE_ACCURACY, assumed.CRITIC_AUROC, THRESHOLD, level=0.1) for _ in range(2)
-    )
+    told = assumed.MACHINE_ACCURACY, assumed.CRITIC_AUROC, THRESHOLD
+    first = assumed.worlds(*told, level=0.1)
+    assert assumed.worlds(*told, level=0.1) is first  # which nobody can change
+    assert not any(getattr(first, field.name).flags.writeable for field in dataclasses.fields(first))
+    second = assumed.worlds.__wrapped__(*told, level=0.1)
     np.testing.assert_array_equal(first.error, second.error)
     np.testing.assert_array_equal(first.stays(0.1, 50), second.stays(0.1, 50))
 
