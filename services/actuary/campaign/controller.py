@@ -17,7 +17,7 @@ import structlog
 from google.protobuf import json_format
 
 from actuary import errors, metrics, tracing
-from actuary.campaign import children, figures, own_jobs, policy, requests
+from actuary.campaign import budgeting, children, figures, own_jobs, policy, requests
 from actuary.campaign import spec as specs
 from actuary.state import campaigns as campaign_state
 from actuary.state import figures as figure_state
@@ -105,7 +105,7 @@ class Controller:
         try:
             budget = _budget(spec, known)
             if budget is not None and "budget" not in record.results:
-                specs.check_training(spec, budget)
+                budgeting.check_training(spec, budget)
                 # the purse can be opened only now: a share becomes a count when the items are counted
                 limits = {"human_labels": budget.labels, "money_micros": spec.money_micros}
                 self._purse.open(record.name, limits)
@@ -183,7 +183,7 @@ class Controller:
         self,
         record: campaign_state.CampaignRecord,
         spec: specs.Spec,
-        budget: specs.Budgeted | None,
+        budget: budgeting.Budgeted | None,
         step: policy.Step,
         known: Mapping[str, Mapping[str, Any]],
     ) -> dict[str, Any]:
@@ -238,7 +238,7 @@ class Controller:
         self,
         record: campaign_state.CampaignRecord,
         spec: specs.Spec,
-        budget: specs.Budgeted,
+        budget: budgeting.Budgeted,
         step: policy.Step,
         known: Mapping[str, Mapping[str, Any]],
     ) -> tuple[int, int | None]:
@@ -332,7 +332,7 @@ def _view(
     record: campaign_state.CampaignRecord,
     spec: specs.Spec,
     known: Mapping[str, Mapping[str, Any]],
-    budget: specs.Budgeted | None,
+    budget: budgeting.Budgeted | None,
 ) -> policy.View:
     control = record.control
     return policy.View(
@@ -359,18 +359,18 @@ def _view(
     )
 
 
-def _budget(spec: specs.Spec, known: Mapping[str, Mapping[str, Any]]) -> specs.Budgeted | None:
+def _budget(spec: specs.Spec, known: Mapping[str, Mapping[str, Any]]) -> budgeting.Budgeted | None:
     imported = known.get("import")
     if imported is None or imported["state"] != "SUCCEEDED":
         return None
     sizes = imported.get("resource", {}).get("slice_sizes", ())
-    return specs.budgeted(spec, int(imported["item_count"]), sizes)
+    return budgeting.budgeted(spec, int(imported["item_count"]), sizes)
 
 
 def _gold(
     record: campaign_state.CampaignRecord,
     spec: specs.Spec,
-    budget: specs.Budgeted,
+    budget: budgeting.Budgeted,
     step: policy.Step,
     known: Mapping[str, Mapping[str, Any]],
     labels: int,
@@ -381,11 +381,11 @@ def _gold(
     exemplars = int(known["import"].get("resource", {}).get("counts", {}).get("exemplar", 0))
     offset = 0
     for wave in range(1, step.wave):
-        offset += specs.gold_tasks(spec, _labels_of_wave(record, spec, budget, wave), exemplars, offset)
-    return specs.gold_tasks(spec, labels, exemplars, offset), offset
+        offset += budgeting.gold_tasks(spec, _labels_of_wave(record, spec, budget, wave), exemplars, offset)
+    return budgeting.gold_tasks(spec, labels, exemplars, offset), offset
 
 
-def _machine_micros(budget: specs.Budgeted, known: Mapping[str, Mapping[str, Any]]) -> int:
+def _machine_micros(budget: budgeting.Budgeted, known: Mapping[str, Mapping[str, Any]]) -> int:
     """What the models will have cost for all items, at the pilot's cost an item."""
     pilot = [known.get(key, {}) for key in ("annotate-w0", "critique-w0")]
     spent = sum(int(child.get("spent_micros", child.get("cost_micros", 0))) for child in pilot)
@@ -408,7 +408,7 @@ def _top_ups(record: campaign_state.CampaignRecord) -> list[int]:
 
 
 def _labels_of_wave(
-    record: campaign_state.CampaignRecord, spec: specs.Spec, budget: specs.Budgeted, wave: int
+    record: campaign_state.CampaignRecord, spec: specs.Spec, budget: budgeting.Budgeted, wave: int
 ) -> int:
     if wave == 0:
         return budget.pilot

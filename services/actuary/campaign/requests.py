@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from actuary import names
-from actuary.campaign import policy
+from actuary.campaign import budgeting, policy
 from actuary.campaign import spec as specs
 from actuary.v1 import (
     annotation_job_pb2,
@@ -59,7 +59,7 @@ class Facts:
 
     campaign: campaign_pb2.Campaign
     spec: specs.Spec
-    budget: specs.Budgeted
+    budget: budgeting.Budgeted
     label_count: int = 0
     """Human labels of this step's wave."""
     cap_micros: int | None = None

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 import pytest
 
 from actuary import errors
-from actuary.campaign import findings, samples, slices, sources, spec
+from actuary.campaign import budgeting, findings, samples, slices, sources, spec
 from actuary.storage import artifacts, folder
 from unit.campaign.import_help import ITEMS, csv_source, refused, rows, run, write_csv
 
@@ -141,20 +141,22 @@ def asked(**changes):
 
 def unaffordable(parsed, sizes, items=1277):
     with pytest.raises(errors.InvalidInputError) as caught:
-        spec.budgeted(parsed, items, sizes)
+        budgeting.budgeted(parsed, items, sizes)
     (violation,) = caught.value.violations
     return violation
 
 
 def test_a_minimum_that_the_budget_pays_is_taken_out_of_what_it_leaves():
-    found = spec.budgeted(asked(sampling__slice_minimum="30"), 1277, [1000, 200, 20])
+    found = budgeting.budgeted(asked(sampling__slice_minimum="30"), 1277, [1000, 200, 20])
     assert (found.audit, found.covering) == (100, 80)
-    default = spec.budgeted(asked(sampling__slice_minimum="30", sampling__audit_items="0"), 1277, [500, 500])
+    default = budgeting.budgeted(
+        asked(sampling__slice_minimum="30", sampling__audit_items="0"), 1277, [500, 500]
+    )
     assert default.covering == 60
     parsed = asked(sampling__slice_minimum="30")
     without = {key: value for key, value in parsed.message["sampling"].items() if key != "audit_items"}
     parsed = spec.parse({**parsed.message, "sampling": without})
-    assert spec.budgeted(parsed, 1277, [1000, 200, 20]).audit == round(0.4 * (255 - 60 - 80))
+    assert budgeting.budgeted(parsed, 1277, [1000, 200, 20]).audit == round(0.4 * (255 - 60 - 80))
 
 
 def test_a_minimum_that_the_budget_cannot_pay_is_refused_with_numbers():
@@ -165,7 +167,7 @@ def test_a_minimum_that_the_budget_cannot_pay_is_refused_with_numbers():
         "255 that are paid for, the pilot's 60 and the audit's 100 leave 95; lower it to 31, or raise the "
         "budget to 280 labels"
     )
-    assert spec.budgeted(asked(sampling__slice_minimum="31"), 1277, [1000, 200, 77]).covering == 93
+    assert budgeting.budgeted(asked(sampling__slice_minimum="31"), 1277, [1000, 200, 77]).covering == 93
 
 
 def test_a_minimum_that_the_money_cannot_pay_names_the_money():
@@ -204,7 +206,7 @@ def test_who_pays_for_every_item_pays_every_minimum():
     every = asked(sampling__slice_minimum="100", sampling__audit_items="0", budget__human_labels="256")
     message = {**every.message, "budget": {**every.message["budget"]}}
     message["budget"].pop("human_share", None)
-    assert spec.budgeted(spec.parse(message), 256, [80, 90, 86]).covering == 196
+    assert budgeting.budgeted(spec.parse(message), 256, [80, 90, 86]).covering == 196
 
 
 def test_a_minimum_of_slices_needs_slices():
@@ -218,23 +220,23 @@ def test_a_minimum_of_slices_needs_slices():
 
 def test_gold_tasks_are_a_share_of_a_wave_as_long_as_there_are_exemplars():
     parsed = asked(review__gold_share=0.1)
-    assert spec.gold_tasks(parsed, 195, 100) == 19
-    assert spec.gold_tasks(parsed, 195, 12) == 12
-    assert spec.gold_tasks(parsed, 195, 30, offset=19) == 11
-    assert spec.gold_tasks(parsed, 195, 10, offset=19) == 0
-    assert spec.gold_tasks(asked(), 195, 100) == 0
+    assert budgeting.gold_tasks(parsed, 195, 100) == 19
+    assert budgeting.gold_tasks(parsed, 195, 12) == 12
+    assert budgeting.gold_tasks(parsed, 195, 30, offset=19) == 11
+    assert budgeting.gold_tasks(parsed, 195, 10, offset=19) == 0
+    assert budgeting.gold_tasks(asked(), 195, 100) == 0
 
 
 def test_gold_tasks_leave_fewer_labels_for_audit_and_minima():
     with pytest.raises(
         errors.InvalidInputError, match=r"at most the 98 labels that the pilot leaves, got 100"
     ):
-        spec.budgeted(asked(review__gold_share=0.5), 1277)
+        budgeting.budgeted(asked(review__gold_share=0.5), 1277)
     violation = unaffordable(asked(sampling__slice_minimum="40", review__gold_share=0.1), [1000, 277])
     assert "the audit's 100 and the gold tasks leave 76" in violation.description
     raised = asked(sampling__slice_minimum="40", review__gold_share=0.1, budget__human_labels="260")
     assert "or raise the budget to 260 labels" in violation.description
-    assert spec.budgeted(raised, 1277, [1000, 277]).covering == 80
+    assert budgeting.budgeted(raised, 1277, [1000, 277]).covering == 80
 
 
 def test_gold_tasks_need_exemplars():

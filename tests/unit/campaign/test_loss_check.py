@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from actuary import errors
-from actuary.campaign import loss_check, spec
+from actuary.campaign import budgeting, loss_check, spec
 from actuary.stats import designs, placing, training
 
 MESSAGE = {
@@ -22,7 +22,7 @@ def asked(**sections):
 def refused(wanted, items=1_000_000):
     try:
         spec.check(wanted)
-        spec.check_training(wanted, spec.budgeted(wanted, items))
+        budgeting.check_training(wanted, budgeting.budgeted(wanted, items))
     except errors.InvalidInputError as error:
         return {violation.field: violation.description for violation in error.violations}
     return {}
@@ -118,4 +118,4 @@ def test_whoever_is_refused_here_would_be_refused_in_the_end(pilot, audit, cap, 
 def test_a_campaign_of_before_goes_on_with_what_it_was_allowed():
     """A budget is resolved at every step, and must not fail a campaign whose labels are bought."""
     wanted = asked(sampling={"rule": "threshold", "audit_items": "0"})
-    assert spec.budgeted(wanted, 10_000).audit == 0
+    assert budgeting.budgeted(wanted, 10_000).audit == 0

@@ -330,11 +330,12 @@ def _rows(form: dict[str, Any], counted: _Counted, scratch: Path) -> str:
 
 def _budget(form: dict[str, Any], items: int, slices: Sequence[int]) -> str:
     """How the budget is divided, once the items are counted."""
+    from actuary.campaign import budgeting
     from actuary.campaign import spec as specs
 
     wanted = specs.parse(form)
-    found = specs.budgeted(wanted, items, slices)
-    specs.check_training(wanted, found)
+    found = budgeting.budgeted(wanted, items, slices)
+    budgeting.check_training(wanted, found)
     rest = found.labels - found.pilot - found.audit
     audit = f", audit {found.audit:,}" if found.audit else ""
     return f"{found.labels:,} human labels: pilot {found.pilot:,}{audit}, {rest:,} where it pays"

@@ -134,6 +134,7 @@ def _request(
     """The campaign of a file, and the request that asks for a quote of it."""
     from google.protobuf import json_format
 
+    from actuary.campaign import budgeting
     from actuary.campaign import spec as specs
     from actuary.cli.commands import doctor
 
@@ -141,8 +142,8 @@ def _request(
     campaign = json_format.ParseDict(form, campaign_pb2.Campaign())
     items, slices = (assumed.items, ()) if assumed.items is not None else _counted(form)
     wanted = specs.parse(form)
-    budget = specs.budgeted(wanted, items, slices)
-    specs.check_training(wanted, budget)
+    budget = budgeting.budgeted(wanted, items, slices)
+    budgeting.check_training(wanted, budget)
     request = sampler_service_pb2.QuotePriorRequest(
         item_count=items,
         class_count=len(campaign.task.classes),
