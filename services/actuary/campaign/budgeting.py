@@ -1,6 +1,6 @@
 """What a campaign's budget comes to once its items are counted: pilot, audit, and what minima take.
 
-Pure. What cannot be paid or proven is refused here, before anything is bought, with the numbers that would do.
+Pure. What cannot be paid or proven is refused here before anything is bought, with the numbers that would do.
 """
 
 from __future__ import annotations
