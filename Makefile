@@ -54,7 +54,7 @@ test: setup ## Run the tests that need no server
 	@$(BIN)/pytest -m "not real and not e2e" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-real: setup ## Run the tests against real MinIO, PostgreSQL, Chromium and Prometheus
-	@$(BIN)/pytest -m real
+	@$(BIN)/pytest -m real -n 2 --dist loadfile --no-loadscope-reorder
 
 images: ## Build the images of services and workers: REGISTRY/actuary:TAG and REGISTRY/actuary-compute:TAG, on BASE
 	@test -n "$(BUILDER)" || { echo "expected docker, podman or buildah; found none of them"; exit 1; }
