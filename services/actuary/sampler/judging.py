@@ -38,8 +38,8 @@ def follow(evidence: worth.Worth | None, asked: str, reason: str = "") -> tuple[
 
     A critic is followed as long as the labels speak for it. Where they do not, those to come are drawn
     uniformly, and all of them estimate. To wait until it has been shown to be better than chance costs more
-    than it saves: a small pilot rarely shows it of a good critic, and a useless one that is followed makes
-    an interval somewhat wider and never wrong (ARCHITECTURE.md, decision 22, has what was measured).
+    than it saves: a small pilot often fails to show it of a good critic, and a useless one that is followed
+    makes an interval somewhat wider and never wrong (ARCHITECTURE.md, decision 22, has what was measured).
 
     Args:
         evidence: what the critic is worth; None follows it.

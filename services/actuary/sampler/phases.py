@@ -307,9 +307,8 @@ def _of_wave(
         return found
     if wave.proof == "target":
         # where to cut was decided by what the audit found, so that what lies above the cut only corrects
-        if (
-            audit.any() and wave.number > 1
-        ):  # whether there is another look was decided by what this one found
+        if audit.any() and wave.number > 1:
+            # whether there was to be another look was decided by what the one before it had found
             only_correcting(f"{name}/audit", audit)
         elif audit.any():
             add(placing.srs(f"{name}/audit", size, wave.order[audit], wave.looked[audit]), audit, left)
