@@ -7,7 +7,7 @@
 
 The bare Job is Actuary's own with another name and command, without the Secret of the Job's credentials: its
 pods start the same Python, import the same modules, and end. How many pods run at once is the node's matter:
-each asks for so much CPU that the node bears about eight, on both sides.
+each asks for so little CPU that both sides have the processors busy all the time.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ ITEMS_A_SHARD = 5
 LARGE = 5_000
 WATCHED_SECONDS = 60
 """How long the calls for a large Job that waits are counted."""
-POD_CPU = "200m"
+POD_CPU = "100m"
 WAIT_SECONDS = 1_800
 IMPORTED = (
     "actuary.cli.main, actuary.cli.worker, actuary.jobs.supervisor, actuary.jobs.worker, "
