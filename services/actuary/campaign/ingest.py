@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actuary import errors, failpoints
-from actuary.campaign import findings, hashing, partition, read_ahead, row_checks, slices, sources
+from actuary.campaign import findings, hashing, intake, partition, read_ahead, row_checks, sources
 from actuary.storage import artifacts, objects, schemas, tables
 
 SHARD_ROWS = 25_000
@@ -157,22 +157,13 @@ class _Import:
         self._found = findings.Findings()
         self._phases = dict.fromkeys(PHASES, 0.0)
         self._lock = threading.Lock()
-        self._counts = dict.fromkeys((*row_checks.SPLITS, "truth"), 0)
-        self._exemplars: list[pa.RecordBatch] = []
-        self._labels: set[str] = set()
-        self._labelled = 0
-        self._has_truth = False
-        self._slices = slices.Tally(source.columns.slice)
+        self._intake = intake.Intake(
+            source, self._found, targets.classes, exemplars=targets.exemplars_uri is not None
+        )
+        self._counts = self._intake.counts
 
     def run(self) -> IngestResult:
         """Reads all, writes all, or raises with nothing left."""
-        classes = self._targets.classes
-        if classes is not None and len(set(classes)) < 2:
-            self._found.add(
-                "classes",
-                "task.classes",
-                f"expected two classes at least; got {', '.join(classes) or 'none'}",
-            )
         size = self._source.size()
         shards = self._targets.shards or default_shards(size)
         folder = self._scratch / f"import-{os.getpid()}-{id(self)}"
@@ -200,7 +191,7 @@ class _Import:
             for batch in read_ahead.batches(self._source, self._found, self._phases):
                 done += batch.rows.num_rows
                 with self._timed("check"):
-                    checked = self._check(batch)
+                    checked = self._intake.check(batch)
                 pending.append(pool.submit(self._hash, hasher, checked, rows, shards))
                 if len(pending) > hasher.width:
                     pending.popleft().result()
@@ -208,24 +199,7 @@ class _Import:
             for future in pending:
                 future.result()
         self._progress("read", done, done)
-        if not done and not self._found:
-            self._found.add("rows", self._source.name, "the data set is empty: expected one row at least")
-        elif not self._found and not self._counts[row_checks.POOL]:
-            self._found.add("rows", self._source.name, "no row is in the pool: there is nothing to label")
-        if self._labelled > 1 and len(self._labels) == 1:
-            self._found.add(
-                "classes",
-                self._source.name,
-                f"expected labels of two classes at least; all {self._labelled:,} in the column "
-                f"{self._source.columns.truth!r} (data.truth_column) are {next(iter(self._labels))!r}",
-            )
-        if done and self._source.columns.slice and not self._slices.items:
-            self._found.add(
-                "slices",
-                self._source.name,
-                f"expected slices in the column {self._source.columns.slice!r} (data.slice_column); it is "
-                "empty in every row: name another, or none",
-            )
+        self._intake.conclude(done)
         if not done:
             self._found.raise_if_any()
         with self._timed("sort"):
@@ -243,59 +217,9 @@ class _Import:
             )
             rows.add(batch, tables.shard_of(hashes, shards))
 
-    def _check(self, batch: sources.Batch) -> pa.RecordBatch:
-        """Reports what is wrong; returns the rows that are no exemplars, with their numbers as `row`."""
-        columns = dict(zip(batch.rows.schema.names, batch.rows.columns, strict=True))
-        count = batch.rows.num_rows
-        ids = columns["item_id"] = pc.fill_null(columns["item_id"], "")
-        report = row_checks.Reporter(self._source, self._found, batch.first_row, ids)
-        row_checks.check_ids(ids, report)
-        row_checks.check_content(columns.get("text"), columns.get("image"), report)
-        if "split" in columns:
-            columns["split"] = row_checks.checked_split(columns["split"], report)
-        if "label" in columns:
-            self._has_truth = True
-            classes = self._targets.classes
-            label = columns["label"] = row_checks.checked_label(columns["label"], classes, report)
-            self._labels.update(v for v in label.unique().to_pylist() if v is not None)
-            self._labelled += count - label.null_count
-        if "slice" in columns:
-            pool = pc.equal(columns["split"], row_checks.POOL) if "split" in columns else None
-            columns["slice"] = slices.checked(columns["slice"], report)
-            self._slices.add(columns["slice"], pool, report)
-        columns["row"] = pa.array(np.arange(batch.first_row, batch.first_row + count, dtype=np.int64))
-        table = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
-        if "split" in columns:
-            table = self._without_exemplars(table, report)
-        else:
-            self._counts[row_checks.POOL] += count
-        return table
-
-    def _without_exemplars(self, table: pa.RecordBatch, report: row_checks.Reporter) -> pa.RecordBatch:
-        chosen = pc.equal(table.column("split"), row_checks.EXEMPLAR)
-        if pc.any(chosen).as_py():
-            labelled = "label" in table.schema.names
-            missing = pc.is_null(table.column("label")) if labelled else chosen
-            report(
-                pc.and_(chosen, missing),
-                "exemplars",
-                lambda i: (
-                    "an exemplar needs its label"
-                    + ("" if labelled else ": name the column that holds it in data.truth_column")
-                ),
-            )
-            if self._targets.exemplars_uri is None:
-                report(chosen, "exemplars", lambda i: "exemplars are not expected here")
-            self._exemplars.append(table.filter(chosen))
-            table = table.filter(pc.invert(chosen))
-        for entry in pc.value_counts(table.column("split")).to_pylist():
-            if entry["values"] in self._counts:
-                self._counts[entry["values"]] += entry["counts"]
-        return table
-
     def _write(self, rows: partition.Partition, shards: int) -> dict[str, list[tables.ObjectRef]]:
         refs: dict[str, list[tables.ObjectRef]] = {"items": [], "truth": [], "exemplars": []}
-        exemplars = _together(self._exemplars)
+        exemplars = self._intake.exemplars()
         self._check_duplicates(exemplars)
         self._counts[row_checks.EXEMPLAR] = exemplars.num_rows
         try:
@@ -344,7 +268,7 @@ class _Import:
             table = table.append_column("split", pa.repeat(row_checks.POOL, table.num_rows))
         items = table.select([name for name in schemas.ITEMS.names if name in table.column_names])
         refs = {"items": self._put(self._targets.items_uri, shard, items, schemas.ITEMS)}
-        if self._has_truth and self._targets.truth_uri is not None:
+        if self._intake.has_truth and self._targets.truth_uri is not None:
             truth = table.select(["item_id", "label"]).filter(pc.is_valid(table.column("label")))
             refs["truth"] = self._put(self._targets.truth_uri, shard, truth, schemas.TRUTH)
             with self._lock:
@@ -426,7 +350,7 @@ class _Import:
                 digests[name] = self._manifest(name, uri, refs[name], shards, parameters)
         parameters |= {f"{name}_digest": digest for name, digest in digests.items()}
         if self._source.columns.slice:
-            parameters["slices"] = self._slices.items
+            parameters["slices"] = self._intake.slices.items
         items = self._manifest("items", targets.items_uri, refs["items"], shards, parameters)
         return IngestResult(
             items_uri=targets.items_uri,
@@ -435,7 +359,7 @@ class _Import:
             exemplars_digest=digests["exemplars"],
             shards=shards,
             counts=self._counts,
-            slices=self._slices.items,
+            slices=self._intake.slices.items,
             phases=self._phases,
             existed=False,
         )
@@ -478,13 +402,6 @@ class _Import:
 
 
 _EMPTY = schemas.ITEMS.empty_table()
-
-
-def _together(batches: Sequence[pa.RecordBatch]) -> pa.Table:
-    """Batches as one table, sorted by id."""
-    if not batches:
-        return pa.table({"item_id": pa.array([], pa.string()), "row": pa.array([], pa.int64())})
-    return pa.Table.from_batches(batches).sort_by("item_id")
 
 
 def _existing(source: sources.Source, store: objects.ObjectStore, targets: Targets) -> IngestResult | None:

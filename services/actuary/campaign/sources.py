@@ -12,29 +12,27 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import os
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actuary import errors
-from actuary.campaign import findings, source_columns
+from actuary.campaign import findings, image_folder, source_columns, source_types
 from actuary.storage import csv_rows
 
-BATCH_ROWS = 65_536
+# What callers need besides `open_source`, under one name.
+Columns = source_columns.Columns
+Batch = source_types.Batch
+Size = source_types.Size
+Source = source_types.Source
+
 _ELSEWHERE = "It is read where the import runs: for a cluster put a file into a bucket (s3://bucket/key)"
-IMAGE_BATCH_BYTES = 32 << 20
-"""Batches with images are cut at about this size."""
 _SAMPLE_BYTES = 1 << 20
 """How much of a text file is read to guess its number of rows."""
-_IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
-_UNREAD = (".avif", ".dng", ".heic", ".heif", ".jfif", ".jp2", ".nef", ".pdf", ".psd", ".svg")
-"""Endings of pictures that are not read: one that is passed over silently would be missed."""
-Columns = source_columns.Columns
 FORMATS = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -43,54 +41,6 @@ FORMATS = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
-    """How much a source holds: a guess for text files, exact otherwise."""
-
-    rows: int
-    bytes: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """Some rows in their order."""
-
-    first_row: int
-    """Number of its first row, from 1, header lines and blank lines not counted."""
-    rows: pa.RecordBatch
-
-
-class Source(Protocol):
-    """A data set that can be read once, in order."""
-
-    @property
-    def name(self) -> str:
-        """What messages call it: a path."""
-        ...
-
-    @property
-    def kind(self) -> str:
-        """`csv`, `jsonl`, `parquet`, `images` or `sample`."""
-        ...
-
-    @property
-    def columns(self) -> Columns:
-        """Its configuration."""
-        ...
-
-    def size(self) -> Size:
-        """How much there is, the same for the same data."""
-        ...
-
-    def batches(self, found: findings.Findings) -> Iterator[Batch]:
-        """The rows; unreadable ones are reported."""
-        ...
-
-    def where(self, row: int, item_id: str) -> str:
-        """Where a person finds that row."""
-        ...
 
 
 def open_source(uri: str, columns: Columns, *, form: str = "", shown: str = "") -> Source:
@@ -119,7 +69,7 @@ def open_source(uri: str, columns: Columns, *, form: str = "", shown: str = "") 
     if form == "images":
         if not path.is_dir():
             raise _bad("data.uri", f"expected a folder of images; {shown or path} is none. {_ELSEWHERE}")
-        return ImageFolder(path, columns)
+        return image_folder.ImageFolder(path, columns)
     if form not in makers:
         expected = ", ".join([*makers, "images"])
         raise _bad("data.format", f"expected one of {expected}; cannot tell from {shown or repr(uri)}")
@@ -217,7 +167,7 @@ class JsonLines:
                 continue
             rows.append(parsed)
             number += 1
-            if len(rows) == BATCH_ROWS:
+            if len(rows) == source_types.BATCH_ROWS:
                 keys.update(*rows[:100])
                 names = names or source_columns.resolve(self.columns, sorted(keys), self.name, found)
                 if not names:
@@ -325,100 +275,14 @@ class Parquet:
                 names = source_columns.resolve(self.columns, file.schema_arrow.names, self.name, found)
                 if not names:
                     return
-                rows = BATCH_ROWS
+                rows = source_types.BATCH_ROWS
                 if "image" in names and file.metadata.num_rows:
                     size = self.size()
-                    rows = max(1, min(rows, IMAGE_BATCH_BYTES * size.rows // max(size.bytes, 1)))
+                    rows = max(1, min(rows, source_types.IMAGE_BATCH_BYTES * size.rows // max(size.bytes, 1)))
                 reader = file.iter_batches(batch_size=rows, columns=list(dict.fromkeys(names.values())))
                 yield from _numbered(self, reader, names, found)
         except (pa.ArrowException, OSError) as error:
             found.add("unreadable files", self.name, f"expected Parquet; {error}")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ImageFolder:
-    """A folder of images: the id is the relative path, the truth (if asked for) the first sub folder."""
-
-    path: Path
-    columns: Columns
-    kind = "images"
-
-    @property
-    def name(self) -> str:
-        """The path."""
-        return str(self.path)
-
-    def size(self) -> Size:
-        """Counted."""
-        files = self._files()
-        return Size(rows=len(files), bytes=sum(path.stat().st_size for path in files if path.exists()))
-
-    def where(self, row: int, item_id: str) -> str:
-        """The image's path, or its number in sorted order."""
-        return str(self.path / item_id) if item_id else f"{self.path}, image {row}"
-
-    def batches(self, found: findings.Findings) -> Iterator[Batch]:
-        """Images sorted by path."""
-        if self.columns.slice:
-            found.add(
-                "columns",
-                self.name,
-                f"no column {self.columns.slice!r} (data.slice_column): a folder of images has no columns; "
-                "list its images in a CSV, JSONL or Parquet file, with the slice of each",
-            )
-        ids: list[str] = []
-        images: list[bytes | None] = []
-        held, first = 0, 1
-        for path in self._files(_UNREAD):
-            where = self.where(0, path.relative_to(self.path).as_posix())
-            found.add(
-                "images of another format",
-                where,
-                f"expected {', '.join(_IMAGES)}; cannot read {path.suffix}: convert it, or move it away",
-            )
-        for path in self._files():
-            item_id = path.relative_to(self.path).as_posix()
-            try:
-                item_id.encode()
-            except UnicodeEncodeError:
-                found.add("file names", repr(str(path)), "expected a name in UTF-8: rename the file")
-                continue
-            data = source_columns.read_file(path, self.where(0, item_id), found)
-            ids.append(item_id)
-            images.append(data)
-            held += len(data or b"")
-            if held >= IMAGE_BATCH_BYTES or len(ids) == BATCH_ROWS:
-                yield self._batch(ids, images, first, found)
-                first, held, ids, images = first + len(ids), 0, [], []
-        if ids:
-            yield self._batch(ids, images, first, found)
-
-    def _batch(
-        self, ids: list[str], images: list[bytes | None], first: int, found: findings.Findings
-    ) -> Batch:
-        columns = {"item_id": pa.array(ids, pa.string()), "image": pa.array(images, pa.binary())}
-        if self.columns.truth:
-            labels = [item_id.split("/")[0] if "/" in item_id else None for item_id in ids]
-            for item_id, label in zip(ids, labels, strict=True):
-                if label is None:
-                    found.add(
-                        "images outside a class folder",
-                        self.where(0, item_id),
-                        "expected <class>/<image>, since truth is asked for; move it into its class's folder",
-                    )
-            columns["label"] = pa.array(labels, pa.string())
-        return Batch(first_row=first, rows=pa.RecordBatch.from_pydict(columns))
-
-    def _files(self, endings: tuple[str, ...] = _IMAGES) -> list[Path]:
-        """Files with one of these endings that are not hidden."""
-        found = [
-            Path(folder) / name
-            for folder, folders, names in os.walk(self.path)
-            if _visible(folders)
-            for name in names
-            if not name.startswith(".") and name.lower().endswith(endings)
-        ]
-        return sorted(found, key=lambda path: os.fsencode(path.relative_to(self.path).as_posix()))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -484,12 +348,6 @@ def _text_size(path: Path, *, headers: int) -> Size:
     lines = max(block.count(b"\n"), 1)
     rows = size * lines // max(len(block), 1) if size > len(block) else lines
     return Size(rows=max(rows - headers, 0), bytes=size)
-
-
-def _visible(folders: list[str]) -> bool:
-    """Keeps os.walk out of hidden folders, in sorted order."""
-    folders[:] = sorted(name for name in folders if not name.startswith("."))
-    return True
 
 
 def _path(uri: str) -> Path:

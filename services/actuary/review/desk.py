@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from actuary import errors, failpoints
-from actuary.review import batch, content, gold, order, policy, segments, settings, submission
+from actuary.review import batch, content, gold, order, policy, segments, serving, settings, submission
 from actuary.state import clock as clocks
 from actuary.state import database, reviews
 from actuary.storage import objects
@@ -193,10 +193,10 @@ class Desk:
             mine = [hold.position for hold in session.holds(reviewer=reviewer)]
             if tasks:
                 mine = [position for position in mine if position in wanted]
-                new = self._named_tasks(session, reviewer, [p for p in wanted if p not in mine])
+                new = serving.named(session, reviewer, [p for p in wanted if p not in mine])
             else:
                 mine = mine[:limit]
-                new = self._new_tasks(session, rows, reviewer, limit - len(mine))
+                new = serving.following(session, rows, reviewer, limit - len(mine), self._settings.window)
             session.renew(reviewer, mine, end)
             fresh = [task.position for task in new]
             session.hold(
@@ -237,64 +237,6 @@ class Desk:
     def _is_over(self, name: str) -> bool:
         progress = self.progress(name)
         return progress.complete or not progress.record.running
-
-    def _named_tasks(
-        self, session: reviews.Session, reviewer: str, positions: Sequence[int]
-    ) -> Sequence[reviews.TaskRow]:
-        """Of these, which have been put before people, those that the reviewer may take now."""
-        record = session.record
-        room = record.label_cap - record.label_count - len(session.holds())
-        held = collections.Counter(hold.position for hold in session.holds(positions=positions))
-        answers = session.current_answers(positions)
-        free = [
-            task
-            for task in session.tasks(positions).values()
-            if task.missing > held[task.position]
-            and all(answer.reviewer != reviewer for answer in answers.get(task.position, []))
-        ]
-        return policy.choose(
-            untouched=[task for task in free if not task.answers and not held[task.position]],
-            extras=[task for task in free if task.answers or held[task.position]],
-            limit=len(positions),
-            label_room=room,
-            untouched_count=record.item_count - record.answered_count - session.held_untouched_count(),
-        )
-
-    def _new_tasks(
-        self, session: reviews.Session, rows: pa.Table, reviewer: str, limit: int
-    ) -> Sequence[reviews.TaskRow]:
-        """Chooses tasks for a reviewer, after putting as many further items before people as that needs."""
-        record = session.record
-        holds = session.holds()
-        room = record.label_cap - record.label_count - len(holds)
-        if limit <= 0 or room <= 0:
-            return []
-        untouched = session.untouched(limit)
-        if len(untouched) < limit and record.next_position < record.item_count:
-            start = record.next_position
-            stop = min(record.item_count, start + max(self._settings.window, limit))
-            ids = rows["item_id"].slice(start, stop - start).to_pylist()
-            wanted = rows["labels_wanted"].slice(start, stop - start).to_pylist()
-            session.add_tasks(
-                reviews.TaskRow(
-                    batch=record.name,
-                    position=start + place,
-                    item_id=item_id,
-                    missing=policy.missing([], wanted[place]),
-                )
-                for place, item_id in enumerate(ids)
-            )
-            session.set(next_position=stop)
-            untouched = session.untouched(limit)
-        untouched_count = record.item_count - record.answered_count - session.held_untouched_count()
-        most = policy.extra_limit(limit=limit, label_room=room, untouched_count=untouched_count)
-        return policy.choose(
-            untouched=untouched,
-            extras=session.extras(reviewer, most) if most else [],
-            limit=limit,
-            label_room=room,
-            untouched_count=untouched_count,
-        )
 
     def submit(
         self, name: str, reviewer: str, answers: Sequence[submission.Answer]
