@@ -278,3 +278,15 @@ def cover(items: Pool, plan, replays: int = REPLAYS) -> Covered:
         deviation=np.array(values) - (fewest if fewest == greatest else np.nan),
         se=np.array(se),
     )
+
+
+def assert_covers(items: Pool, plan) -> None:
+    """Plays a plan 5,000 times: every interval covers, estimates are unbiased, standard errors honest."""
+    covered = cover(items, plan)
+
+    print(covered.shares)  # shown by -rP
+    assert not covered.short, covered.short
+    assert covered.answered["errors"] == REPLAYS
+    if not items.untold.any():
+        assert_mean(covered.deviation, 0.0)
+        assert_mean(covered.deviation**2 - covered.se**2, 0.0)

@@ -7,7 +7,9 @@
 
 The bare Job is Actuary's own with another name and command, without the Secret of the Job's credentials: its
 pods start the same Python, import the same modules, and end. How many pods run at once is the node's matter:
-each asks for so little CPU that both sides have the processors busy all the time.
+each asks for so little CPU that both sides have the processors busy all the time. What workers wait for (the
+annotator, the store, the database) asks for more than they do, as it would in production: processor time goes
+by requests, and with 20m the service answered a wave of workers only when all of them had stopped to wait.
 """
 
 from __future__ import annotations
@@ -50,6 +52,8 @@ LARGE = 5_000
 WATCHED_SECONDS = 60
 """How long the calls for a large Job that waits are counted."""
 POD_CPU = "100m"
+WAITED_FOR_CPU = "200m"
+WAITED_FOR = ("services.annotator", "minio", "postgresql")
 WAIT_SECONDS = 1_800
 IMPORTED = (
     "actuary.cli.main, actuary.cli.worker, actuary.jobs.supervisor, actuary.jobs.worker, "
@@ -355,7 +359,11 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=LARGE)
     parser.add_argument("--set", action="append", default=[], help="a further value of the chart")
     options = parser.parse_args()
-    given = [f"worker.profiles.default.resources.requests.cpu={POD_CPU}", *options.set]
+    given = [
+        f"worker.profiles.default.resources.requests.cpu={POD_CPU}",
+        *(f"{part}.resources.requests.cpu={WAITED_FOR_CPU}" for part in WAITED_FOR),
+        *options.set,
+    ]
     values = [
         conftest.CHART,
         "-f",
