@@ -146,8 +146,14 @@ bench: bench-pipeline bench-sampler ## Run every benchmark that needs no cluster
 bench-pipeline: setup ## Measure import, annotation, GetCampaign and --help; JSON lines
 	@for file in tests/benchmarks/bench_*.py; do $(BIN)/python $$file; done
 
+# what measures time runs alone, the rest side by side; one thread each
+SAMPLER := tests/benchmarks/sampler
+TIMED := $(patsubst %,$(SAMPLER)/bench_%.py,inline plan pools streams)
+bench-sampler: export OMP_NUM_THREADS = 1
+bench-sampler: export OPENBLAS_NUM_THREADS = 1
 bench-sampler: setup ## Measure the allocator: tables on real labels, other methods, streams (4 GB of memory); JSON lines
-	@for file in tests/benchmarks/sampler/bench_*.py; do OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python $$file; done
+	@printf '%s\n' $(filter-out $(TIMED),$(wildcard $(SAMPLER)/bench_*.py)) | xargs -P $$(nproc) -n 1 $(BIN)/python
+	@for file in $(TIMED); do $(BIN)/python $$file || exit 1; done
 
 bench-k8s: setup ## Measure Jobs on the cluster of KUBECONFIG, and shards in a MinIO of its own; JSON lines
 	@for file in tests/benchmarks/k8s/bench_*.py; do $(BIN)/python $$file; done

@@ -42,6 +42,15 @@ WRITE_ATTEMPTS = 8
 _RETRIED_SQLSTATES = frozenset({"40001", "40P01"})  # serialization failure, deadlock
 _SCHEMA_SQLSTATES = frozenset({"42P01", "42703"})  # undefined table, undefined column
 _LOST_SQLSTATES = frozenset({"25P03", "55P03"})  # idle in a transaction for too long, lock not to be had
+REFUSES = "DATABASE_REFUSES"
+"""Reason of an UnavailableError where the server answers, but not to this user, password or database name."""
+_REFUSALS = (
+    "password authentication failed",
+    "no password supplied",
+    "does not exist",
+    "no pg_hba.conf entry",
+)
+"""What libpq says then, which gives no SQLSTATE where there is no connection; in English servers only."""
 _FULL_SQLSTATES = frozenset({"53100", "53200"})  # disk full, out of memory
 _WRITES = "actuary_writes"
 _SINGLE = "actuary_single"
@@ -218,7 +227,7 @@ def _mapped_errors(url: str) -> Iterator[None]:
     except OverflowError as error:  # of SQLite's driver, which holds 64 bits
         raise errors.InvalidInputError(f"database {url} cannot hold a value: {error}") from error
     except sa.exc.DBAPIError as error:
-        text = str(error.orig).strip()
+        text = " ".join(str(error.orig).split())  # libpq breaks lines
         if _sqlstate(error) in _FULL_SQLSTATES or "disk is full" in text:
             raise errors.ExhaustedError(f"database {url}: {text}; free some space, then try again") from error
         if isinstance(error, sa.exc.DataError):
@@ -229,6 +238,9 @@ def _mapped_errors(url: str) -> Iterator[None]:
             ) from error
         lost = error.connection_invalidated or _sqlstate(error) in _LOST_SQLSTATES
         if isinstance(error, sa.exc.OperationalError) or lost:
+            if not _sqlstate(error) and any(said in text for said in _REFUSALS):
+                advice = "check user, password and database name in ACTUARY_DATABASE_URL"
+                raise errors.UnavailableError(f"database {url}: {text}; {advice}", reason=REFUSES) from error
             raise errors.UnavailableError(f"database {url} does not answer: {text}") from error
         if "malformed" in text or "not a database" in text:
             raise errors.DataLossError(f"database {url}: {text}") from error

@@ -39,6 +39,8 @@ def postgres(programs: pathlib.Path):
 
     data = str(folder / "data")
     run("initdb", "-D", data, "-U", "actuary", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
+    rules = folder / "data" / "pg_hba.conf"  # one user needs a password
+    rules.write_text(f"host all locked 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -1,4 +1,5 @@
 import contextlib
+import os
 import subprocess
 import threading
 
@@ -61,6 +62,53 @@ def test_a_newer_schema_that_wants_newer_code_is_refused_and_left_alone(db):
             connection.execute(sa.text("select version_num from alembic_version")).scalar()
             == "9999_from_9998"
         )
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("user", "name", "said"),
+    [
+        ("locked:wrong", "postgres", 'password authentication failed for user "locked"'),
+        ("locked", "postgres", "no password supplied"),
+        ("nobody", "postgres", 'role "nobody" does not exist'),
+        ("actuary", "nowhere", 'database "nowhere" does not exist'),
+    ],
+)
+def test_a_server_that_refuses_user_password_or_database_is_told_from_one_that_is_away(
+    postgres_address, user, name, said
+):
+    server = postgres_address.partition("@")[2]
+    admin = sa.create_engine(
+        f"postgresql+psycopg://{postgres_address}/postgres", isolation_level="AUTOCOMMIT"
+    )
+    with admin.connect() as connection, contextlib.suppress(sa.exc.ProgrammingError):
+        connection.exec_driver_sql("CREATE ROLE locked LOGIN PASSWORD 'right'")
+    admin.dispose()
+    opened = database.Database.open(f"postgresql+psycopg://{user}@{server}/{name}")
+
+    with pytest.raises(errors.UnavailableError, match="check user, password and database name") as refused:
+        opened.migrate()
+
+    assert refused.value.reason == database.REFUSES
+    assert said in str(refused.value)
+    assert "wrong" not in str(refused.value)  # the password is in no message
+    opened.close()
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("away", "code"), [(False, 3), (True, 1)])
+def test_migrate_ends_with_another_code_where_trying_again_would_change_nothing(
+    postgres_address, python, away, code
+):
+    server = "127.0.0.1:1" if away else postgres_address.partition("@")[2]
+    url = f"postgresql://nobody@{server}/postgres"
+    script = "import sys; from actuary.cli import main; sys.argv = ['actuary', 'migrate']; main.main()"
+    done = subprocess.run(
+        [*python, script], env={**os.environ, "ACTUARY_DATABASE_URL": url}, capture_output=True, text=True
+    )
+
+    assert done.returncode == code, done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_database_without_tables_says_what_to_do(url):

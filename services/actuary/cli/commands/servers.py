@@ -72,7 +72,9 @@ def migrate() -> None:
     opened = database.Database.open(process.database_url)
     try:
         schema = opened.migrate()
-    except errors.PreconditionError as error:
+    except (errors.PreconditionError, errors.UnavailableError) as error:
+        if isinstance(error, errors.UnavailableError) and error.reason != database.REFUSES:
+            raise
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(REFUSED) from error
     finally:
