@@ -1,7 +1,7 @@
 """Estimates from several waves cover as often as they say: 5,000 replays a case of a frozen pool.
 
-With critics of every kind, a slice where the critic is wrong with confidence, people who stop early and
-people who cannot tell. When a case fails says `test_estimate_coverage`.
+With critics of every kind, and a slice where the critic is wrong with confidence. When a case fails says
+`test_estimate_coverage`; people who do not answer are in `test_missing_answers_coverage`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,6 @@ def threshold_wave(answers):
     answers.threshold(60, 60, 120)
 
 
-def stopped_threshold(answers):
-    answers.pilot(60)
-    answers.threshold(60, 60, int(answers.rng.integers(10, 120)))
-
-
 def waves(weigh):
     def plan(answers):
         answers.pilot(60)
@@ -34,18 +29,7 @@ def waves(weigh):
     return plan
 
 
-def stopped(weigh):
-    def plan(answers):
-        answers.pilot(60)
-        answers.audit(40)
-        answers.drawn(weigh, 80, int(answers.rng.integers(10, 80)))
-
-    return plan
-
-
-CALIBRATED = replays.pool("calibrated")
 BLIND = replays.pool("calibrated", blind=0.05)
-UNTOLD = replays.pool("calibrated", untold=0.06)
 CASES = {
     "overconfident": (replays.pool("overconfident"), waves(NORMALISED)),
     "useless": (replays.pool("useless"), threshold_wave),
@@ -53,10 +37,6 @@ CASES = {
     "blind slice, threshold": (BLIND, threshold_wave),
     "blind slice, normalised": (BLIND, waves(NORMALISED)),
     "blind slice, hybrid": (BLIND, waves(HYBRID)),
-    "people stop, threshold": (CALIBRATED, stopped_threshold),
-    "people stop, hybrid": (CALIBRATED, stopped(HYBRID)),
-    "people cannot tell, threshold": (UNTOLD, stopped_threshold),
-    "people cannot tell, hybrid": (UNTOLD, waves(HYBRID)),
 }
 
 
