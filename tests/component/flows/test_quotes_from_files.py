@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from component.flows import newcomer
 
 
@@ -46,6 +48,25 @@ def test_as_json_a_quote_from_assumptions_is_one_object_that_says_so(served):
     assert found["assumed_machine_accuracy"] == {"low": 0.6, "high": 0.8}
     assert found["points"][0]["human_labels"] == found["pilot"]["human_labels"] == 30
     assert "not measurements" in found["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (
+            {"guarantee": {"mode": "target", "max_error_rate": 0.4}, "sampling": {"audit_items": 10}},
+            "The guarantee is not in this quote",
+        ),
+        ({"review": {"gold_share": 0.05}}, "they take 5 % of the labels after the pilot"),
+    ],
+)
+def test_what_a_quote_from_assumptions_does_not_price_is_said(served, asked, said):
+    data = newcomer.campaign()["data"] | {"split_column": "part"}
+    folder = newcomer.make(served.shell.folder / "more", newcomer.campaign(data=data, **asked), "")
+
+    notes = json.loads(served.cli("quote", folder, "--items", 500, "--json").stdout)["notes"]
+
+    assert [note for note in notes if said in note]
 
 
 def test_what_cannot_be_assumed_is_refused_by_its_option(served):

@@ -104,11 +104,26 @@ def _from_assumptions(
     except errors.InvalidInputError as error:
         raise _by_option(error) from error
     campaign.budget.human_labels = found.quote.budget.human_labels
+    found.quote.notes.extend(_left_out(campaign))
     further = {"campaign": None, **quotes.plain(found)}
     further.pop("quote")
     _show(found.quote, campaign, question, as_json=as_json, further=further)
     if not as_json:
         typer.echo(f"have it measured: set approval: required, and actuary run {spec} stops after the pilot")
+
+
+def _left_out(campaign: campaign_pb2.Campaign) -> list[str]:
+    """What a campaign wants and a quote from assumptions does not price."""
+    notes = []
+    if campaign.HasField("guarantee"):
+        notes.append(
+            "The guarantee is not in this quote, which is of the same budget without one: what its audit "
+            "takes depends on how well the critic ranks the machine's mistakes, and the pilot measures that."
+        )
+    if campaign.review.gold_share:
+        share = words.percent(campaign.review.gold_share, 0)
+        notes.append(f"Gold tasks are not in this quote: they take {share} of the labels after the pilot.")
+    return notes
 
 
 def _show(
