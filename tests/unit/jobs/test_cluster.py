@@ -347,6 +347,25 @@ class TestStatus:
             "worker.profiles.annotation.resources.limits.memory in the chart's values"
         )
 
+    def test_an_index_that_overfills_its_scratch_again_and_again_fails(self):
+        full = {
+            "phase": "Failed",
+            "reason": "Evicted",
+            "message": 'Usage of EmptyDir volume "scratch" exceeds the limit "1Gi". ',
+        }
+        evictions = [pod(2, created=f"2026-01-01T00:00:0{n}Z", **full) for n in range(runner.OVERFILLS)]
+        other = pod(1, phase="Failed", reason="Evicted", message="The node was low on resource: memory.")
+        assert status_of(*evictions[1:], *[other] * 9, active=1).state == "running"
+
+        seen = status_of(*evictions, other, active=1)
+
+        (failure,) = seen.failed
+        assert (seen.state, failure.index, failure.error["reason"]) == ("failed", 2, pods.SCRATCH_FULL)
+        assert failure.error["message"] == (
+            'index 2: evicted from its node: Usage of EmptyDir volume "scratch" exceeds the limit "1Gi". '
+            "Raise worker.profiles.annotation.scratch in the chart's values"
+        )
+
     def test_a_deadline_and_pods_that_are_gone_are_told_by_the_jobs_condition(self):
         late = {
             "type": "Failed",

@@ -22,6 +22,8 @@ _IMAGE = frozenset(
 _CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 _NO_START = frozenset({"StartError", "ContainerCannotRun"})
 _OUT_OF_MEMORY = "OOMKilled"
+SCRATCH_FULL = "SCRATCH_FULL"
+"""Reason of a Job whose worker took more scratch than its pod may have."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,8 @@ class Pod:
     """The worker's last words: its termination message, or the end of its log."""
     out_of_memory: bool = False
     """Whether the kernel killed the worker, or a child of it, for want of memory."""
+    overfilled: bool = False
+    """Whether it was evicted since its scratch folder passed its limit."""
 
 
 def pod_of(form: Mapping[str, Any]) -> Pod:
@@ -68,6 +72,7 @@ def pod_of(form: Mapping[str, Any]) -> Pod:
         exit_code=terminated.get("exitCode"),
         message=terminated.get("message", "").strip(),
         out_of_memory=starved,
+        overfilled=phase == "Failed" and _overfilled(status),
     )
 
 
@@ -83,6 +88,12 @@ def _starved(terminated: Mapping[str, Any]) -> bool:
         return True
     error = error_in(message.strip())
     return error is not None and error["reason"] == protocol.OUT_OF_MEMORY
+
+
+def _overfilled(status: Mapping[str, Any]) -> bool:
+    """Whether the pod's own scratch folder is why it was evicted."""
+    full = f'EmptyDir volume "{builder.SCRATCH_VOLUME}"' in str(status.get("message", ""))
+    return status.get("reason") == "Evicted" and full
 
 
 def _waiting(spec: Mapping[str, Any], status: Mapping[str, Any]) -> str:
@@ -115,8 +126,7 @@ def _ended(
     profile = f"worker.profiles.{metadata.get('labels', {}).get(builder.KIND, '<kind>')}"
     if status.get("reason") == "Evicted":
         said = str(status.get("message", "no reason was given")).rstrip(". ")
-        full = f'EmptyDir volume "{builder.SCRATCH_VOLUME}"' in said
-        todo = f". Raise {profile}.scratch in the chart's values" if full else ""
+        todo = f". Raise {profile}.scratch in the chart's values" if _overfilled(status) else ""
         return f"evicted from its node: {said}{todo}"
     if starved:
         limit = container.get("resources", {}).get("limits", {}).get("memory")
@@ -156,19 +166,19 @@ def unmounted(pod: Pod, message: str) -> Pod:
 def failure_of(pod: Pod) -> protocol.IndexFailure:
     """What the last pod of an index that failed for good says."""
     error = error_in(pod.message)
-    if pod.out_of_memory:  # what the worker said last knows no limit, and not who sets it
-        message = f"index {pod.index}: {pod.ended}"
+    full = pod.out_of_memory or pod.overfilled
+    if full:  # what the worker said last knows no limit, and not who sets it
         error = {
             "code": "RESOURCE_EXHAUSTED",
-            "reason": protocol.OUT_OF_MEMORY,
-            "message": message,
+            "reason": protocol.OUT_OF_MEMORY if pod.out_of_memory else SCRATCH_FULL,
+            "message": f"index {pod.index}: {pod.ended}",
             "metadata": {},
         }
     return protocol.IndexFailure(
         index=pod.index,
         attempt=0,
         exit_code=pod.exit_code,
-        reason=str(error["message"]) if error and not pod.out_of_memory else pod.ended,
+        reason=str(error["message"]) if error and not full else pod.ended,
         log_tail=pod.message,
         error=error,
     )

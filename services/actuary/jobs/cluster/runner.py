@@ -7,6 +7,7 @@ a view that is kept by watching; the API server hears of it only when something 
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import datetime
@@ -25,6 +26,9 @@ from actuary.jobs.cluster import builder, grants, pods, view
 from actuary.jobs.cluster import settings as cluster_settings
 from actuary.storage import credentials
 
+OVERFILLS = 3
+"""So often one index may be evicted for its own scratch folder. An eviction counts as no failure, so that
+Kubernetes would start it for ever. A guess."""
 _SYNC_SECONDS = 30.0
 """How long the first call waits for the view."""
 _CALL_TIMEOUT = (5, 30)
@@ -250,7 +254,12 @@ def status_of(job: view.Form, there: list[pods.Pod], refused: str) -> protocol.R
         state = "succeeded"
     elif "Failed" in conditions:
         state = "failed"
-    if state == "failed" or failed:
+    overfilled = collections.Counter(pod.index for pod in there if pod.overfilled)
+    again = [index for index, times in overfilled.items() if times >= OVERFILLS]
+    if state == "running" and again:
+        # the Job itself is deleted once nobody asks about it
+        state, failures = "failed", [pods.failure_of(last[index]) for index in sorted(again)]
+    elif state == "failed" or failed:
         failures = [pods.failure_of(last[index]) for index in sorted(failed) if index in last]
     if state == "failed" and not failures:
         failures = [_without_pod(conditions["Failed"], last)]
