@@ -198,7 +198,8 @@ def fay_feuer(
     if largest_variance is None:
         largest_variance = largest_weight**2
     arguments = [value, variance, largest_weight, largest_variance]
-    checks.sizes("value, variance, largest_weight, largest_variance", arguments)
+    if not all(0.0 <= each < math.inf for each in arguments):
+        checks.sizes("value, variance, largest_weight, largest_variance", arguments)
     half = checks.share("alpha", alpha) / 2.0
     low = value
     if value > 0.0 and variance > 0.0:
