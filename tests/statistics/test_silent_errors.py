@@ -1,8 +1,9 @@
 """The ways to be silently wrong of algorithms.md section 8, each planted once, beside the same done right.
 
-The right one passes the bound of 5,000 replays (`replays.enough`), the wrong one falls below it, on the same
-pool, so that the bounds of the coverage tests are known to tell one from the other. A pilot that is used
-again as the audit (8.2) is planted with the certificates.
+The right one passes the bound of its replays (`replays.enough`), the wrong one falls below it, on the same
+pool. There are half as many as in the coverage tests, whose bound is the closer one, so that it is known to
+tell one from the other as well. A pilot that is used again as the audit (8.2) is planted with the
+certificates.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import replays
 
 from actuary.stats import designs, estimates, placing, weighing
 
-REPLAYS, ITEMS = replays.REPLAYS, replays.ITEMS
+REPLAYS, ITEMS = replays.REPLAYS // 2, replays.ITEMS
 
 
 def test_planted_raw_numbers_of_the_pilot_are_caught():
@@ -111,7 +112,7 @@ def topped_up(answers):
 def test_planted_waves_that_replace_earlier_ones_are_caught():
     """8.5: thirty labels more. Taken for all that is known, they make the estimate worse, and nobody sees it.
 
-    The standard deviation of n normal errors is known to 1/√(2n), 1 % here; five of these each way.
+    The standard deviation of n normal errors is known to 1/√(2n), 1.4 % here; five of these each way.
     """
     items, rng = replays.pool("calibrated"), np.random.default_rng(3)
     hits, values = np.zeros(3), []
@@ -122,5 +123,5 @@ def test_planted_waves_that_replace_earlier_ones_are_caught():
 
     before, combined, replaced = np.std(values, axis=0)
     assert (hits >= replays.enough(REPLAYS)).all()
-    assert combined < before * 1.05 / 0.95
-    assert replaced > before * 1.05 / 0.95
+    assert combined < before * 1.07 / 0.93
+    assert replaced > before * 1.07 / 0.93
