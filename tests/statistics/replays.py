@@ -193,6 +193,23 @@ class Answers:
         return (rows or self.rows()).errors(self.items.machine, risks, float(risks.sum()), 0.05)
 
 
+def threshold_wave(answers: Answers) -> None:
+    """A plan: a pilot, then an audit beside the most suspicious, all answered."""
+    answers.pilot(60)
+    answers.threshold(60, 60, 120)
+
+
+def waves(weigh: weighing.Weighing):
+    """A plan: a pilot, a draw by some rule, then an audit of what is left."""
+
+    def plan(answers: Answers) -> None:
+        answers.pilot(60)
+        answers.drawn(weigh, 80)
+        answers.audit(60)
+
+    return plan
+
+
 DOMAINS = {"errors in the rare class": 2}
 CLASS_SHARES = {"common class": 0, "rare class": 2}
 

@@ -24,24 +24,13 @@ def stopped_hybrid(answers):
     answers.drawn(HYBRID, 80, int(answers.rng.integers(10, 80)))
 
 
-def hybrid(answers):
-    answers.pilot(60)
-    answers.drawn(HYBRID, 80)
-    answers.audit(60)
-
-
-def threshold(answers):
-    answers.pilot(60)
-    answers.threshold(60, 60, 120)
-
-
 ALL_TOLD = replays.pool("calibrated")
 UNTOLD = replays.pool("calibrated", untold=0.06)
 CASES = {
     "people stop, threshold": (ALL_TOLD, stopped_threshold),
     "people stop, hybrid": (ALL_TOLD, stopped_hybrid),
-    "people cannot tell, threshold": (UNTOLD, threshold),
-    "people cannot tell, hybrid": (UNTOLD, hybrid),
+    "people cannot tell, threshold": (UNTOLD, replays.threshold_wave),
+    "people cannot tell, hybrid": (UNTOLD, replays.waves(HYBRID)),
 }
 
 

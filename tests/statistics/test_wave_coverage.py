@@ -13,30 +13,14 @@ from actuary.stats import weighing
 
 NORMALISED, ROBUST = weighing.Weighing(rule="normalised"), weighing.Weighing(rule="square-root")
 HYBRID = weighing.Weighing(rule="hybrid")
-
-
-def threshold_wave(answers):
-    answers.pilot(60)
-    answers.threshold(60, 60, 120)
-
-
-def waves(weigh):
-    def plan(answers):
-        answers.pilot(60)
-        answers.drawn(weigh, 80)
-        answers.audit(60)
-
-    return plan
-
-
 BLIND = replays.pool("calibrated", blind=0.05)
 CASES = {
-    "overconfident": (replays.pool("overconfident"), waves(NORMALISED)),
-    "useless": (replays.pool("useless"), threshold_wave),
-    "adversarial": (replays.pool("adversarial"), waves(ROBUST)),
-    "blind slice, threshold": (BLIND, threshold_wave),
-    "blind slice, normalised": (BLIND, waves(NORMALISED)),
-    "blind slice, hybrid": (BLIND, waves(HYBRID)),
+    "overconfident": (replays.pool("overconfident"), replays.waves(NORMALISED)),
+    "useless": (replays.pool("useless"), replays.threshold_wave),
+    "adversarial": (replays.pool("adversarial"), replays.waves(ROBUST)),
+    "blind slice, threshold": (BLIND, replays.threshold_wave),
+    "blind slice, normalised": (BLIND, replays.waves(NORMALISED)),
+    "blind slice, hybrid": (BLIND, replays.waves(HYBRID)),
 }
 
 
