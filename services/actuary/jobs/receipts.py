@@ -81,7 +81,7 @@ def read(store: objects.ObjectStore, artifact: str, shard: int) -> Receipt | Non
         fields = json.loads(data)
         ref = fields.pop("ref")
         return Receipt(
-            ref=None if ref is None else tables.ObjectRef(**ref),
+            ref=None if ref is None else tables.ObjectRef.of_json(ref),
             totals=Totals(**fields.pop("totals")),
             **fields,
         )

@@ -85,6 +85,7 @@ def _derive(
     digests: dict[str, str] = {}
     for uri in sources.uris:
         manifests[uri], digests[uri] = artifacts.read_manifest(store, uri)
+        tables.prove(store, manifests[uri])  # readers find damage, and no forgery
     first = manifests[sources.plans[0]]
     try:
         design = first.parameters["design"]

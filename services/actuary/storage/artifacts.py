@@ -1,7 +1,7 @@
 """Artifacts: what a stage leaves for good. An artifact exists when its manifest does.
 
 The manifest is one JSON object, written last and only if absent: it names every object with rows, bytes and
-SHA-256, the parents with their digests, the parameters and the cost. It carries its own digest, and nothing
+digest, the parents with theirs, the parameters and the cost. It carries its own digest, and nothing
 that differs between two runs of the same work (no time, no host), so that writing it twice is success.
 
     <uri>/shard-00007.parquet      a shard of a table
@@ -24,8 +24,9 @@ from actuary.storage import objects, schemas, tables
 
 ObjectRef = tables.ObjectRef
 
-FORMAT = 1
-"""Version of the manifest itself."""
+FORMAT = 2
+"""Version of the manifest itself. Format 1 told an object by its SHA-256; it is read."""
+_OLDEST_READ = 1
 FILE_NAME = "manifest.json"
 
 
@@ -125,14 +126,15 @@ def read_manifest(store: objects.ObjectStore, uri: str, *, any_version: bool = F
             "after it was written: restore it from a backup, or delete the artifact and run its stage again.",
             metadata={"key": key_of(uri), "expected": str(claimed), "got": digest},
         )
-    if version != FORMAT:
+    if not isinstance(version, int) or not _OLDEST_READ <= version <= FORMAT:
         raise errors.InvalidInputError(
-            f"{where}: manifest format {version}, this build reads {FORMAT}", reason="SCHEMA_VERSION"
+            f"{where}: manifest format {version}, this build reads {_OLDEST_READ} to {FORMAT}",
+            reason="SCHEMA_VERSION",
         )
     try:
         manifest = _decode(document)
     except (KeyError, TypeError, ValueError) as error:
-        raise errors.DataLossError(f"{where}: not a manifest of format {FORMAT}: {error!r}") from error
+        raise errors.DataLossError(f"{where}: not a manifest of format {version}: {error!r}") from error
     if manifest.uri != uri:
         raise errors.DataLossError(f"{where}: expected the manifest of {uri}; got that of {manifest.uri}")
     if manifest.table is not None and not any_version:
@@ -172,6 +174,6 @@ def _digest(document: Mapping[str, Any]) -> str:
 
 def _decode(document: dict[str, Any]) -> Manifest:
     fields = {name: value for name, value in document.items() if name != "format"}
-    fields["objects"] = tuple(ObjectRef(**ref) for ref in fields["objects"])
+    fields["objects"] = tuple(ObjectRef.of_json(ref) for ref in fields["objects"])
     fields["parents"] = tuple(Parent(**parent) for parent in fields["parents"])
     return Manifest(**fields)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import secrets
 import shutil
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from actuary import errors
-from actuary.storage import objects
+from actuary.storage import digests, objects
 
 _TEMPORARY = ".tmp~"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -95,10 +94,10 @@ class FolderStore:
         with self._mapped(key, reading=True):
             return self._path(key).read_bytes()
 
-    def get_digested(self, key: str) -> tuple[bytes, str]:
-        """Reads an object and its SHA-256."""
+    def get_summed(self, key: str, algorithm: str) -> tuple[memoryview, str]:
+        """Reads an object and its digest or checksum."""
         data = self.get(key)
-        return data, hashlib.sha256(data).hexdigest()
+        return memoryview(data), digests.of(data, algorithm)
 
     def open(self, key: str) -> BinaryIO:
         """Opens an object's file for reading."""

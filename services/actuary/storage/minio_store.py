@@ -28,11 +28,12 @@ from typing import Any, BinaryIO, TypeVar
 import minio
 import minio.error
 import minio.helpers
+import pyarrow as pa
 import tenacity
 import urllib3
 
 from actuary import errors
-from actuary.storage import credentials, objects, settings
+from actuary.storage import credentials, digests, objects, settings
 
 T = TypeVar("T")
 
@@ -40,6 +41,8 @@ _SPOOL_BYTES = 16 << 20
 """What `create` holds in memory before it uses a temporary file."""
 _READ_BYTES = 1 << 20
 """What a reader fetches at a time."""
+_PIECE_BYTES = 1 << 18
+"""What is summed at a time while more arrives: as much as stays in a processor's cache."""
 _PAGE = 1000
 """Names a request of a listing."""
 _MAX_PARTS = 10_000
@@ -146,25 +149,20 @@ class MinioStore:
     def create(self, key: str) -> Iterator[BinaryIO]:
         """A stream to write to; it is kept in memory or a temporary file and sent when the block ends."""
         name = self._name(key)
-        with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
+        with _Spool() as spool:
             yield spool  # type: ignore[misc]
             size = spool.tell()
-
-            def send() -> None:
-                spool.seek(0)
-                self._put_stream(name, spool, size)  # type: ignore[arg-type]
-
-            self._call(key, send, write=True)
+            self._call(key, lambda: self._put_stream(name, spool.content(), size), write=True)
 
     def get(self, key: str) -> bytes:
         """Reads an object."""
         name = self._name(key)
         return self._call(key, lambda: self._read(name))
 
-    def get_digested(self, key: str) -> tuple[bytes, str]:
-        """Reads an object and its SHA-256."""
+    def get_summed(self, key: str, algorithm: str) -> tuple[memoryview, str]:
+        """Reads an object and its digest or checksum."""
         name = self._name(key)
-        return self._call(key, lambda: self._read_digested(name))
+        return self._call(key, lambda: self._read_summed(name, algorithm))
 
     def open(self, key: str) -> BinaryIO:
         """A buffered reader that fetches ranges."""
@@ -267,17 +265,20 @@ class MinioStore:
             response.close()
             response.release_conn()
 
-    def _read_digested(self, name: str) -> tuple[bytes, str]:
+    def _read_summed(self, name: str, algorithm: str) -> tuple[memoryview, str]:
+        found = digests.Sum(algorithm)
         response = self._client.get_object(self._bucket, name)
-        blocks, digest = [], hashlib.sha256()
         try:
-            for block in response.stream(objects.BLOCK_BYTES):
-                digest.update(block)
-                blocks.append(block)
+            # PyArrow's pool has pages that were used before; new ones cost more than the sum
+            view = memoryview(pa.allocate_buffer(int(response.headers["Content-Length"]))).cast("B")
+            for start in range(0, len(view), _PIECE_BYTES):
+                piece = view[start : start + _PIECE_BYTES]
+                response.readinto(piece)
+                found.update(piece)
         finally:
             response.close()
             response.release_conn()
-        return b"".join(blocks), digest.hexdigest()
+        return view, found.text()
 
     def _fetch(self, name: str, path: Path) -> None:
         response = self._client.get_object(self._bucket, name)
@@ -396,6 +397,50 @@ class MinioStore:
         if _may_pass(error):
             return self._unreachable(error, where)
         return errors.PreconditionError(f"{where}: {error.code}: {error.message}", metadata=metadata)
+
+
+class _Spool(io.RawIOBase):
+    """Keeps what is written until its size is known: in memory, beyond `_SPOOL_BYTES` in a temporary file.
+
+    `tempfile.SpooledTemporaryFile` would do, but takes its memory from the system anew for each object and
+    grows it step by step: 20 ms of processor time for 16 MB, encoded in 7. In PyArrow's pool it takes 2.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._memory = pa.BufferOutputStream()
+        self._size = 0
+        self._file: BinaryIO | None = None
+        self._content: bytes | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        size = len(memoryview(data).cast("B"))
+        if self._file is None and self._size + size > _SPOOL_BYTES:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with this)
+            self._file.write(self._memory.getvalue())
+        (self._memory if self._file is None else self._file).write(data)
+        self._size += size
+        return size
+
+    def tell(self) -> int:
+        return self._size
+
+    def content(self) -> BinaryIO:
+        """All of it from its start, as often as it is asked for."""
+        if self._file is not None:
+            self._file.seek(0)
+            return self._file
+        if self._content is None:
+            self._content = self._memory.getvalue().to_pybytes()
+        return io.BytesIO(self._content)  # shares them
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        super().close()
 
 
 class _Ranges(io.RawIOBase):

@@ -75,8 +75,8 @@ class ObjectStore(Protocol):
         """Reads an object. NotFoundError names its URI."""
         ...
 
-    def get_digested(self, key: str) -> tuple[bytes, str]:
-        """Reads an object, and its SHA-256 as lower-case hex, which is computed while more arrives."""
+    def get_summed(self, key: str, algorithm: str) -> tuple[memoryview, str]:
+        """Reads an object and its digest or checksum (of `digests`), computed while more arrives."""
         ...
 
     def open(self, key: str) -> BinaryIO:

@@ -1,4 +1,4 @@
-"""Parquet shards: written as streams, digested while written, and never read before the digest is checked.
+"""Parquet shards: written as streams, summed while written, and never read before they are known to be whole.
 
 Item x lies in shard `hash64(x) mod shards` of every table, sorted by id inside, so that a join never leaves
 its shard. Writing gives an `ObjectRef`, which a receipt or manifest then names.
@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import io
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from actuary import errors, failpoints
-from actuary.storage import objects, readers, schemas
+from actuary.storage import digests, objects, readers, schemas
 
 if TYPE_CHECKING:
     from actuary.storage import artifacts
@@ -46,10 +45,24 @@ class ObjectRef:
     rows: int | None
     """Rows of a table; None for a file that is no table."""
     bytes: int
-    sha256: str
-    """Lower-case hex."""
+    digest: str
+    """What nobody can forge, for proofs: an algorithm of `digests`, a colon, lower-case hex."""
     shard: int | None
     """Number of the shard; None for a file that is no table."""
+    checksum: str | None = None
+    """What readers check, in the same form; None in manifests of format 1, where they check the digest."""
+
+    @classmethod
+    def of_json(cls, form: Mapping[str, Any]) -> ObjectRef:
+        """A reference as a manifest or a receipt has it.
+
+        Raises:
+            TypeError: it has other fields.
+        """
+        fields = dict(form)
+        if "sha256" in fields:  # manifests of format 1, and receipts of their time
+            fields["digest"] = f"sha256:{fields.pop('sha256')}"
+        return cls(**fields)
 
 
 def shard_of(hashes: npt.NDArray[np.uint64], shards: int) -> npt.NDArray[np.int64]:
@@ -142,14 +155,15 @@ class ShardWriter:
             key=self._key,
             rows=self._rows,
             bytes=self._sink.size,
-            sha256=self._sink.hash.hexdigest(),
+            digest=self._sink.digest.text(),
+            checksum=self._sink.checksum.text(),
             shard=self._shard,
         )
         return None
 
     @property
     def digest_seconds(self) -> float:
-        """Seconds spent on SHA-256, for measuring."""
+        """Seconds spent on digest and checksum, for measuring."""
         return self._sink.seconds
 
     @property
@@ -181,9 +195,10 @@ def write_table(
 
 def write_file(store: objects.ObjectStore, key: str, data: bytes | Path) -> ObjectRef:
     """Writes an object that is no table (a model, a report) and digests it."""
-    digest = hashlib.sha256()
+    digest, checksum = digests.Sum(digests.DIGEST), digests.Sum(digests.CHECKSUM)
     if isinstance(data, bytes):
         digest.update(data)
+        checksum.update(data)
         size = len(data)
         store.put(key, data)
     else:
@@ -191,16 +206,17 @@ def write_file(store: objects.ObjectStore, key: str, data: bytes | Path) -> Obje
             size = 0
             while block := stream.read(objects.BLOCK_BYTES):
                 digest.update(block)
+                checksum.update(block)
                 size += len(block)
                 target.write(block)
-    return ObjectRef(key=key, rows=None, bytes=size, sha256=digest.hexdigest(), shard=None)
+    return ObjectRef(
+        key=key, rows=None, bytes=size, digest=digest.text(), shard=None, checksum=checksum.text()
+    )
 
 
 def read_file(store: objects.ObjectStore, ref: ObjectRef) -> bytes:
-    """Reads an object that fits in memory and checks its digest."""
-    data, digest = store.get_digested(ref.key)
-    _check(store, ref, len(data), digest)
-    return data
+    """Reads an object that fits in memory and checks that it is whole."""
+    return bytes(_read_checked(store, ref))
 
 
 def open_shard(
@@ -219,16 +235,16 @@ def open_shard(
         table: name of the table that is expected; None trusts the file.
 
     Raises:
-        DataLossError: size or SHA-256 differ, or it is not that table.
+        DataLossError: size or checksum differ, or it is not that table.
         NotFoundError: the object is gone.
         InvalidInputError: another schema version.
     """
     if store.local:
         source = store.open(ref.key)
-        _digest_stream(store, ref, source)
+        _check_stream(store, ref, ref.checksum or ref.digest, source)
         source.seek(0)
     elif ref.bytes <= _IN_MEMORY_BYTES:
-        source = pa.BufferReader(read_file(store, ref))
+        source = pa.BufferReader(_read_checked(store, ref))
     else:
         source = _fetched(store, ref)
     reader = readers.ShardReader(source, f"{store.uri}/{ref.key}", columns)
@@ -298,6 +314,18 @@ def read_all(store: objects.ObjectStore, manifest: artifacts.Manifest) -> pa.Tab
     return pa.concat_tables(pieces)
 
 
+def prove(store: objects.ObjectStore, manifest: artifacts.Manifest) -> None:
+    """Checks that every object has the digest that the manifest names, which no reader does.
+
+    Raises:
+        DataLossError: the first whose bytes have another.
+        NotFoundError: an object is gone.
+    """
+    for ref in manifest.objects:
+        with store.open(ref.key) as source:
+            _check_stream(store, ref, ref.digest, source)
+
+
 def is_sorted(ids: pa.ChunkedArray) -> bool:
     """Whether ids ascend (equal neighbours allowed)."""
     if len(ids) < 2:
@@ -306,46 +334,53 @@ def is_sorted(ids: pa.ChunkedArray) -> bool:
     return bool(pc.all(pc.less_equal(flat.slice(0, len(flat) - 1), flat.slice(1))).as_py())
 
 
+def _read_checked(store: objects.ObjectStore, ref: ObjectRef) -> memoryview:
+    expected = ref.checksum or ref.digest
+    data, got = store.get_summed(ref.key, digests.algorithm_of(expected))
+    _check(store, ref, expected, len(data), got)
+    return data
+
+
 def _fetched(store: objects.ObjectStore, ref: ObjectRef) -> BinaryIO:
     with tempfile.TemporaryDirectory(prefix="actuary-") as scratch:
         path = Path(scratch) / "shard.parquet"
         store.fetch(ref.key, path)
         source = path.open("rb")  # stays readable after its name is gone
-        _digest_stream(store, ref, source)
+        _check_stream(store, ref, ref.checksum or ref.digest, source)
         source.seek(0)
         return source
 
 
-def _digest_stream(store: objects.ObjectStore, ref: ObjectRef, source: BinaryIO) -> None:
-    digest = hashlib.sha256()
+def _check_stream(store: objects.ObjectStore, ref: ObjectRef, expected: str, source: BinaryIO) -> None:
     size = 0
     try:
+        found = digests.Sum(digests.algorithm_of(expected))
         while block := source.read(objects.BLOCK_BYTES):
-            digest.update(block)
+            found.update(block)
             size += len(block)
-        _check(store, ref, size, digest.hexdigest())
+        _check(store, ref, expected, size, found.text())
     except BaseException:
         source.close()
         raise
 
 
-def _check(store: objects.ObjectStore, ref: ObjectRef, size: int, sha256: str) -> None:
-    if size != ref.bytes or sha256 != ref.sha256:
+def _check(store: objects.ObjectStore, ref: ObjectRef, expected: str, size: int, got: str) -> None:
+    if size != ref.bytes or got != expected:
         raise errors.DataLossError(
-            f"{store.uri}/{ref.key}: expected {ref.bytes} bytes with SHA-256 {ref.sha256}; "
-            f"got {size} bytes with {sha256}. It is damaged or was replaced: restore it from a backup, "
+            f"{store.uri}/{ref.key}: expected {ref.bytes} bytes with {expected}; "
+            f"got {size} bytes with {got}. It is damaged or was replaced: restore it from a backup, "
             "or delete its artifact and run that stage again.",
-            metadata={"key": ref.key, "expected": ref.sha256, "got": sha256},
+            metadata={"key": ref.key, "expected": expected, "got": got},
         )
 
 
 class _Digested(io.RawIOBase):
-    """Passes what is written on to a stream and hashes it."""
+    """Passes what is written on to a stream and sums it."""
 
     def __init__(self, target: BinaryIO) -> None:
         super().__init__()
         self._target = target
-        self.hash = hashlib.sha256()
+        self.digest, self.checksum = digests.Sum(digests.DIGEST), digests.Sum(digests.CHECKSUM)
         self.size = 0
         self.seconds = 0.0
 
@@ -354,7 +389,8 @@ class _Digested(io.RawIOBase):
 
     def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]
         start = time.perf_counter()
-        self.hash.update(data)
+        self.digest.update(data)
+        self.checksum.update(data)
         self.seconds += time.perf_counter() - start
         written = len(memoryview(data).cast("B"))
         self._target.write(data)

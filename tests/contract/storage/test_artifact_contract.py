@@ -1,6 +1,8 @@
 """Shards, manifests and gc on every store, damaged ones included."""
 
 import concurrent.futures
+import dataclasses
+import hashlib
 import json
 import os
 import subprocess
@@ -12,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from actuary import errors
-from actuary.storage import artifacts, gc, objects, schemas, tables
+from actuary.storage import artifacts, digests, gc, objects, schemas, tables
 
 URI = "campaigns/größe/items"
 
@@ -69,7 +71,7 @@ class TestShards:
         store.put(ref.key, bytes(data))
         with pytest.raises(errors.DataLossError, match="shard-00000") as caught:
             tables.open_shard(store, ref)
-        assert ref.sha256 in str(caught.value)
+        assert ref.checksum in str(caught.value)
         assert caught.value.metadata["got"] in str(caught.value)
         with pytest.raises(errors.DataLossError):
             tables.read_file(store, ref)
@@ -99,7 +101,8 @@ class TestShards:
         path = tmp_path / "model"
         path.write_bytes(b"weights" * 1000)
         refs = tables.write_file(store, "m/a", path), tables.write_file(store, "m/b", path.read_bytes())
-        assert refs[0].sha256 == refs[1].sha256
+        assert refs[0].digest == refs[1].digest == digests.of(path.read_bytes(), "blake3")
+        assert refs[0].checksum == refs[1].checksum == digests.of(path.read_bytes(), "xxh3")
         assert tables.read_file(store, refs[0]) == path.read_bytes()
 
 
@@ -150,7 +153,7 @@ class TestManifests:
         "change",
         [
             lambda d: d.update(cost_micros=7),
-            lambda d: d["objects"][0].update(sha256="0" * 64),
+            lambda d: d["objects"][0].update(digest="blake3:" + "0" * 64),
             lambda d: d.update(digest="0" * 64),
             lambda d: d.pop("digest"),
         ],
@@ -168,6 +171,41 @@ class TestManifests:
         store.put(artifacts.key_of(URI), data)
         with pytest.raises(errors.DataLossError, match=r"manifest\.json"):
             artifacts.read_manifest(store, URI)
+
+    def test_a_manifest_of_format_1_and_its_shards_are_read(self, store: objects.ObjectStore):
+        manifest = make(store)
+        document = json.loads(store.get(artifacts.key_of(URI)))
+        for ref in document["objects"]:
+            del ref["digest"], ref["checksum"]
+            ref["sha256"] = hashlib.sha256(store.get(ref["key"])).hexdigest()
+        document["format"] = 1
+        del document["digest"]
+        document["digest"] = artifacts._digest(document)
+        store.put(artifacts.key_of(URI), json.dumps(document).encode())
+        old, digest = artifacts.read_manifest(store, URI)
+        assert digest == document["digest"]
+        assert old.objects[1].digest == f"sha256:{document['objects'][1]['sha256']}"
+        assert tables.read_shard(store, old, 1).equals(tables.read_shard(store, manifest, 1))
+        store.put(old.objects[1].key, store.get(old.objects[0].key))
+        with pytest.raises(errors.DataLossError, match="sha256:"):
+            tables.read_shard(store, old, 1)
+
+    @pytest.mark.parametrize("version", [0, 3, "2", None])
+    def test_a_manifest_of_another_format_names_both(self, store: objects.ObjectStore, version):
+        make(store)
+        document = json.loads(store.get(artifacts.key_of(URI))) | {"format": version}
+        del document["digest"]
+        store.put(
+            artifacts.key_of(URI),
+            json.dumps(document | {"digest": artifacts._digest(document)}).encode(),
+        )
+        with pytest.raises(errors.InvalidInputError, match=f"format {version}, this build reads 1 to 2"):
+            artifacts.read_manifest(store, URI)
+
+    def test_an_object_whose_digest_is_of_an_unknown_kind_is_refused(self, store: objects.ObjectStore):
+        ref = dataclasses.replace(make(store).objects[0], checksum="md6:00")
+        with pytest.raises(errors.InvalidInputError, match=r"'md6'.*knows blake3, xxh3, sha256"):
+            tables.open_shard(store, ref)
 
     def test_a_manifest_at_another_place_is_refused(self, store: objects.ObjectStore):
         make(store)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from actuary import errors
-from actuary.storage import objects
+from actuary.storage import digests, objects
 
 KEYS = [
     "a/b/c",
@@ -44,9 +44,10 @@ class TestObjectStore:
     def test_a_digest_comes_with_all_that_was_put(self, store: objects.ObjectStore):
         for data in (b"", b"one", bytes(range(256)) * 20_000):
             store.put("digested", data)
-            assert store.get_digested("digested") == (data, hashlib.sha256(data).hexdigest())
+            assert store.get_summed("digested", "blake3") == (data, digests.of(data, "blake3"))
+            assert store.get_summed("digested", "sha256")[1] == f"sha256:{hashlib.sha256(data).hexdigest()}"
         with pytest.raises(errors.NotFoundError, match="nowhere"):
-            store.get_digested("nowhere")
+            store.get_summed("nowhere", "blake3")
 
     def test_put_if_absent_never_replaces(self, store: objects.ObjectStore, tmp_path: Path):
         assert store.put("k", b"first", if_absent=True)
@@ -173,6 +174,15 @@ class TestObjectStore:
             assert list(store.list("")) == []
             stream.write(b"two")
         assert store.get("k") == b"one two"
+
+    @pytest.mark.parametrize("megabytes", [5, 25])  # kept in memory, kept in a file
+    def test_what_is_created_in_pieces_is_got_whole(self, store: objects.ObjectStore, megabytes: int):
+        data = os.urandom(megabytes << 20)
+        with store.create("k") as stream:
+            for start in range(0, len(data), 700_001):
+                stream.write(memoryview(data)[start : start + 700_001])
+                assert stream.tell() == min(start + 700_001, len(data))
+        assert store.get_summed("k", "blake3") == (data, digests.of(data, "blake3"))
 
     def test_a_block_that_raises_creates_nothing(self, store: objects.ObjectStore):
         def fail() -> None:

@@ -127,11 +127,26 @@ def test_an_artifact_that_was_changed_or_is_gone_is_named(campaign, name):
     campaign.store.put(manifest.objects[0].key, data[:100] + bytes([data[100] ^ 1]) + data[101:])
     (reason,) = verifying.verify(campaign.store, document)
     assert manifest.objects[0].key in reason
-    assert f"expected {len(data)} bytes with SHA-256 {manifest.objects[0].sha256}" in reason
+    assert f"expected {len(data)} bytes with {manifest.objects[0].digest}" in reason
 
     campaign.store.delete(artifacts.key_of(manifest.uri))
     (reason,) = verifying.verify(campaign.store, document)
     assert manifest.uri in reason
+
+
+def test_an_object_that_passes_for_whole_and_has_another_digest_is_named(campaign):
+    document = json.loads(campaign.certify().to_json())
+    uri = f"{certified.CAMPAIGN}/risks"
+    manifest = artifacts.read_manifest(campaign.store, uri)[0]
+    claimed = dataclasses.replace(manifest.objects[0], digest="blake3:" + "0" * 64)
+    campaign.store.delete(artifacts.key_of(uri))
+    artifacts.write_manifest(
+        campaign.store, dataclasses.replace(manifest, objects=(claimed, *manifest.objects[1:]))
+    )
+
+    assert tables.read_shard(campaign.store, artifacts.read_manifest(campaign.store, uri)[0], 0).num_rows
+    (reason,) = verifying.verify(campaign.store, document)
+    assert f"{claimed.key}: expected {claimed.bytes} bytes with {claimed.digest}" in reason
 
 
 def test_one_answer_that_was_changed_with_all_digests_put_right_is_refused(campaign):
