@@ -45,13 +45,14 @@ class ImageFolder:
 
     def batches(self, found: findings.Findings) -> Iterator[source_types.Batch]:
         """Images sorted by path."""
-        if self.columns.slice:
-            found.add(
-                "columns",
-                self.name,
-                f"no column {self.columns.slice!r} (data.slice_column): a folder of images has no columns; "
-                "list its images in a CSV, JSONL or Parquet file, with the slice of each",
-            )
+        for field in ("slice", "embedding"):
+            if column := getattr(self.columns, field):
+                found.add(
+                    "columns",
+                    self.name,
+                    f"no column {column!r} (data.{field}_column): a folder of images has no columns; "
+                    f"list its images in a CSV, JSONL or Parquet file, with the {field} of each",
+                )
         ids: list[str] = []
         images: list[bytes | None] = []
         held, first = 0, 1

@@ -433,8 +433,9 @@ def _existing(source: sources.Source, store: objects.ObjectStore, targets: Targe
 def _parameters(source: sources.Source, targets: Targets) -> dict[str, object]:
     """What makes an import the same import; the key by its digest only."""
     columns = dataclasses.asdict(source.columns)
-    if not columns["slice"]:
-        del columns["slice"]  # imports of before there were slices are the same
+    for since in ("slice", "embedding"):
+        if not columns[since]:
+            del columns[since]  # imports of before there was such a column are the same
     return {
         "source": Path(source.name).name,
         "format": source.kind,

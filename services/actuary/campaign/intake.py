@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actuary.campaign import findings, row_checks, slices, sources
+from actuary.campaign import embeddings, findings, row_checks, slices, sources
 
 
 class Intake:
@@ -45,6 +45,7 @@ class Intake:
         """Rows by split; exemplars and truth are counted where they are written."""
         self.has_truth = False
         self.slices = slices.Tally(source.columns.slice)
+        self._embeddings = embeddings.Check(source.columns.embedding)
         if classes is not None and len(set(classes)) < 2:
             found.add(
                 "classes",
@@ -71,6 +72,8 @@ class Intake:
             pool = pc.equal(columns["split"], row_checks.POOL) if "split" in columns else None
             columns["slice"] = slices.checked(columns["slice"], report)
             self.slices.add(columns["slice"], pool, report)
+        if "embedding" in columns:
+            columns["embedding"] = self._embeddings(columns["embedding"], report)
         columns["row"] = pa.array(np.arange(batch.first_row, batch.first_row + count, dtype=np.int64))
         table = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
         if "split" in columns:
@@ -102,6 +105,13 @@ class Intake:
                 name,
                 f"expected slices in the column {columns.slice!r} (data.slice_column); it is "
                 "empty in every row: name another, or none",
+            )
+        if rows and columns.embedding and not self._found and not self._embeddings.width:
+            self._found.add(
+                "embeddings",
+                name,
+                f"expected lists of numbers in the column {columns.embedding!r} (data.embedding_column); it "
+                "is empty in every row: name another, or none",
             )
 
     def exemplars(self) -> pa.Table:

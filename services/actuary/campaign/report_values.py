@@ -240,6 +240,7 @@ def _critic(inputs: closing.Inputs, strategy: str) -> values.CriticQuality | Non
         budget_score_excess=interval(estimated.get("budget_score_excess")),
         items=int(latest.get("items", 0)),
         worth=str(figures.get("worth", "")),
+        embedding=str(figures.get("embedding", "")),
     )
 
 

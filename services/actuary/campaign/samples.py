@@ -36,30 +36,34 @@ _BATCH_ROWS = 65_536
 _COLUMNS = sources.Columns(split="split", truth="label")
 INK = "ink"
 """Column of `digits`: how much ink the writer left, a third of the images each."""
+PIXELS = "pixels"
+"""Column of `digits`: the ink of each of the 64 pixels, as an embedding."""
 _STROKES = ("light", "medium", "heavy")
 
 
-def source(name: str, items: int | None = None, *, slices: str = "") -> sources.Source:
+def source(name: str, items: int | None = None, *, slices: str = "", embedding: str = "") -> sources.Source:
     """The rows of a sample.
 
     Args:
         name: one of `NAMES`.
         items: rows of `synthetic`, default 1,000; `digits` has as many as it has.
         slices: its column of slices; empty for no slices. `digits` has `ink`.
+        embedding: its column of embeddings; empty for none. `digits` has `pixels`.
 
     Raises:
         errors.InvalidInputError: no such sample, or no such column.
     """
     _check(name)
-    if slices and (name, slices) != ("digits", INK):
-        has = f"sample:digits has {INK!r}, sample:synthetic has none"
-        raise errors.InvalidInputError.of(
-            [errors.Violation("data.slice_column", f"no column {slices!r} in sample:{name}: {has}")]
-        )
+    for field, column, there in (("slice", slices, INK), ("embedding", embedding, PIXELS)):
+        if column and (name, column) != ("digits", there):
+            has = f"sample:digits has {there!r}, sample:synthetic has none"
+            raise errors.InvalidInputError.of(
+                [errors.Violation(f"data.{field}_column", f"no column {column!r} in sample:{name}: {has}")]
+            )
     if name == "digits":
         if items is not None:
             raise errors.InvalidInputError("sample:digits has 1,797 items; ?items= is for sample:synthetic")
-        columns = dataclasses.replace(_COLUMNS, slice=slices)
+        columns = dataclasses.replace(_COLUMNS, slice=slices, embedding=embedding)
         return sources.Rows((digits(),), columns, name="sample:digits")
     count = SYNTHETIC_ITEMS if items is None else items
     if count < 1:
@@ -122,7 +126,7 @@ _PRICES = {"input_micros_per_1000_tokens": 150, "output_micros_per_1000_tokens":
 
 
 def digits() -> pa.RecordBatch:
-    """All rows of `digits`: item_id, image (PNG), split, label, ink; in the order of scikit-learn.
+    """All rows of `digits`: item_id, image (PNG), split, label, ink, pixels; in the order of scikit-learn.
 
     Raises:
         errors.UnsupportedError: scikit-learn is not installed.
@@ -156,6 +160,7 @@ def digits() -> pa.RecordBatch:
             "split": pa.array(split.tolist()),
             "label": pa.array([str(t) for t in truth]),
             INK: pa.array(_ink(loaded.images)),
+            PIXELS: pa.array(list(loaded.images.reshape(len(truth), -1))),
         }
     )
 

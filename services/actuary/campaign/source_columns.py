@@ -14,7 +14,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from actuary.campaign import findings
+from actuary.campaign import embeddings, findings
 
 TYPES = {
     "item_id": pa.string(),
@@ -24,6 +24,7 @@ TYPES = {
     "split": pa.string(),
     "label": pa.string(),
     "slice": pa.string(),
+    "embedding": embeddings.TYPE,
 }
 """The columns that a batch may have; it has `item_id` and those that the source has."""
 
@@ -59,6 +60,8 @@ class Columns:
     """The known label. No default: without it nothing is sealed."""
     slice: str = ""
     """The part of the data that an item belongs to. No default: without it there are no slices."""
+    embedding: str = ""
+    """What is known of an item as numbers. No default: without it there are none."""
 
 
 def resolve(
@@ -76,6 +79,7 @@ def resolve(
         "split": (columns.split, "", False),
         "label": (columns.truth, "", False),
         "slice": (columns.slice, "", False),
+        "embedding": (columns.embedding, "", False),
     }
     fields = {"item_id": "id", "label": "truth"}
     missing = False
@@ -111,6 +115,8 @@ def cast(
     kind = TYPES[column]
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
+    if column == "embedding":
+        return read_embeddings(source, values, name, first, found)
     if column == "image":
         if pa.types.is_struct(values.type) and values.type.get_field_index("bytes") >= 0:
             values = values.field("bytes")
@@ -129,6 +135,36 @@ def cast(
     except pa.ArrowInvalid as error:
         found.add("columns", source.where(first, ""), f"column {name!r}: expected {kind} in UTF-8; {error}")
         return pa.nulls(len(values), kind)
+
+
+def read_embeddings(
+    source: Named, values: pa.Array, name: str, first: int, found: findings.Findings
+) -> pa.Array:
+    """Lists of numbers in single precision, from lists or from text that holds them as JSON."""
+    if embeddings.is_numbers(values.type):
+        return values.cast(embeddings.TYPE, safe=False)
+    if pa.types.is_null(values.type):
+        return pa.nulls(len(values), embeddings.TYPE)
+    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+        wanted = "expected lists of numbers, or text such as [0.12, -0.5]"
+        found.add("columns", source.name, f"column {name!r}: {wanted}; got {values.type}")
+        return pa.nulls(len(values), embeddings.TYPE)
+    return parse_embeddings(source, values.to_pylist(), name, first, found)
+
+
+def parse_embeddings(
+    source: Named, values: Sequence[object], name: str, first: int, found: findings.Findings
+) -> pa.Array:
+    """Lists of numbers from JSON values, or from text that holds them."""
+    lists: list[list[float] | None] = []
+    for row, value in enumerate(values, first):
+        try:
+            lists.append(embeddings.parsed(value))
+        except ValueError as error:
+            lists.append(None)
+            found.add("embeddings", source.where(row, ""), f"column {name!r}: {error}")
+    # by way of 64 bits: PyArrow takes no whole numbers for single precision
+    return pa.array(lists, pa.list_(pa.float64())).cast(embeddings.TYPE, safe=False)
 
 
 def read_images(source: Named, paths: pa.Array, first: int, found: findings.Findings) -> pa.Array:

@@ -15,7 +15,7 @@ from actuary.campaign import findings, source_columns
 
 BATCH_ROWS = 65_536
 IMAGE_BATCH_BYTES = 32 << 20
-"""Batches with images are cut at about this size."""
+"""Batches with images or embeddings are cut at about this size."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

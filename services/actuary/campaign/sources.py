@@ -33,6 +33,8 @@ Source = source_types.Source
 _ELSEWHERE = "It is read where the import runs: for a cluster put a file into a bucket (s3://bucket/key)"
 _SAMPLE_BYTES = 1 << 20
 """How much of a text file is read to guess its number of rows."""
+_EMBEDDING_ROWS = 2_048
+"""Rows of a batch of JSON lines with embeddings."""
 FORMATS = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -159,6 +161,8 @@ class JsonLines:
         rows: list[dict[str, Any]] = []
         names: Mapping[str, str] = {}
         first = number = 1
+        # embeddings are objects of Python until their batch is made, some tens of bytes a number
+        most = _EMBEDDING_ROWS if self.columns.embedding else source_types.BATCH_ROWS
         for line in self._lines(found):
             if not line.strip():
                 continue
@@ -167,7 +171,7 @@ class JsonLines:
                 continue
             rows.append(parsed)
             number += 1
-            if len(rows) == source_types.BATCH_ROWS:
+            if len(rows) == most:
                 keys.update(*rows[:100])
                 names = names or source_columns.resolve(self.columns, sorted(keys), self.name, found)
                 if not names:
@@ -211,6 +215,10 @@ class JsonLines:
     ) -> Batch:
         columns: dict[str, pa.Array] = {}
         for column, name in names.items():
+            if column == "embedding":
+                given = [row.get(name) for row in rows]
+                columns[column] = source_columns.parse_embeddings(self, given, name, first, found)
+                continue
             values = [self._text(row.get(name), first + i, name, found) for i, row in enumerate(rows)]
             columns[column] = pa.array(values, pa.string())
         if "image" in columns:
@@ -276,7 +284,7 @@ class Parquet:
                 if not names:
                     return
                 rows = source_types.BATCH_ROWS
-                if "image" in names and file.metadata.num_rows:
+                if ("image" in names or "embedding" in names) and file.metadata.num_rows:
                     size = self.size()
                     rows = max(1, min(rows, source_types.IMAGE_BATCH_BYTES * size.rows // max(size.bytes, 1)))
                 reader = file.iter_batches(batch_size=rows, columns=list(dict.fromkeys(names.values())))

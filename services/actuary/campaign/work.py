@@ -61,11 +61,16 @@ def source(data: dict[str, Any], scratch: Path) -> sources.Source:
     if uri.startswith("sample:"):
         match = re.fullmatch(r"sample:([a-z]+)(?:\?items=(\d+))?", uri)
         name, items = (match[1], match[2]) if match else (uri, None)
-        return samples.source(name, int(items) if items else None, slices=data.get("slice_column", ""))
+        return samples.source(
+            name,
+            int(items) if items else None,
+            slices=data.get("slice_column", ""),
+            embedding=data.get("embedding_column", ""),
+        )
     columns = sources.Columns(
         **{
             key: data[f"{key}_column"]
-            for key in ("id", "text", "image", "question", "split", "truth", "slice")
+            for key in ("id", "text", "image", "question", "split", "truth", "slice", "embedding")
             if data.get(f"{key}_column")
         }
     )

@@ -153,6 +153,8 @@ class CriticQuality:
     """Human labels that this rests on."""
     worth: str = ""
     """Whether the critic has been shown to be better than chance, in words."""
+    embedding: str = ""
+    """Whether risks are learned from the items' embeddings, in words; empty where they have none."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

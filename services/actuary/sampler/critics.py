@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from actuary.sampler import boosting, frames
+from actuary.sampler import boosting, components, frames
 from actuary.stats import choice, isotonic, risk
 
 MOST_CLASSES = 20
@@ -20,13 +22,17 @@ MOST_CLASSES = 20
 FEW_LABELS = 100
 """Below it one Platt scaling of the scores is all that labels can tell. A guess."""
 
+LEAST_EMBEDDED = 1_000
+"""Labels from which on trees see an embedding: on politeness they predict worse from 500, as well as a linear
+model from 1,000, and better from 2,000."""
+
 ANY = "*"
 """Stands for the only critic there is, in models that do not name it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Columns, in this order: a score for each of S critics, confidence, margin, length, then the label.
+    """Columns: scores of S critics, confidence, margin, length, the label, components of the embedding.
 
     The label is C columns of 0 and 1, and its interactions: for each of the S + 1 scores and confidence, C
     columns that hold it where the label is that class and 0 elsewhere. C is the number of classes, or 0 when
@@ -37,6 +43,8 @@ class Layout:
     """Ids of the critics, S of them."""
     classes: int
     """K."""
+    embedding: components.Components | None = None
+    """What is seen of the items' embeddings; None without any."""
 
     @property
     def scores(self) -> tuple[int, ...]:
@@ -66,6 +74,12 @@ class Layout:
         return tuple(range(start, start + self._shown * (len(self.critics) + 1)))
 
     @property
+    def embedded(self) -> tuple[int, ...]:
+        """Columns of the embedding's components."""
+        start = len(self.critics) + 3 + self._shown * (len(self.critics) + 2)
+        return tuple(range(start, start + (self.embedding.count if self.embedding else 0)))
+
+    @property
     def _shown(self) -> int:
         return self.classes if self.classes <= MOST_CLASSES else 0
 
@@ -78,7 +92,27 @@ class Layout:
         columns = [*believed, _margin(frame.probabilities[rows]), length]
         label = frame.label[rows, None] == np.arange(self._shown)
         by_label = [np.where(label, np.nan_to_num(each)[:, None], 0.0) for each in believed]
-        return np.concatenate([np.stack(columns, axis=1), label.astype(np.float64), *by_label], axis=1)
+        parts = [np.stack(columns, axis=1), label.astype(np.float64), *by_label]
+        if self.embedding is not None:
+            given = frame.embedding
+            seen = np.full((len(rows), self.embedding.count), np.nan)
+            parts.append(seen if given is None else self.embedding.of(given, rows))
+        return np.concatenate(parts, axis=1)
+
+    def to_record(self) -> dict[str, Any]:
+        """Returns it as JSON values."""
+        record: dict[str, Any] = {"critics": list(self.critics), "classes": self.classes}
+        return record | ({"embedding": self.embedding.to_record()} if self.embedding else {})
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Layout:
+        """Reads what `to_record` wrote."""
+        seen = record.get("embedding")
+        return cls(
+            critics=tuple(record["critics"]),
+            classes=record["classes"],
+            embedding=components.Components.from_record(seen) if seen else None,
+        )
 
 
 def _score(frame: frames.Frame, critic: str, nothing: frames.Floats, rows: frames.Longs) -> frames.Floats:
@@ -118,5 +152,21 @@ def candidates(layout: Layout) -> tuple[choice.Candidate, ...]:
             choice.Candidate(kind="platt-label", columns=with_label, fit=risk.fit_platt, least=FEW_LABELS)
         )
     trees = functools.partial(boosting.fit, monotone=monotone)
+    if layout.embedded:
+        found.append(
+            choice.Candidate(
+                kind="platt-embedding",
+                columns=(*with_label, *layout.embedded),
+                fit=risk.fit_platt,
+                least=boosting.LEAST,
+            )
+        )
     found.append(choice.Candidate(kind="trees", columns=seen, fit=trees, least=boosting.LEAST))
+    if layout.embedded:
+        more = functools.partial(boosting.fit, monotone=(*monotone, *(0,) * len(layout.embedded)))
+        found.append(
+            choice.Candidate(
+                kind="trees-embedding", columns=(*seen, *layout.embedded), fit=more, least=LEAST_EMBEDDED
+            )
+        )
     return tuple(found)

@@ -22,7 +22,7 @@ class FitRisk:
             critiques=spec["critiques"],
             classes=classes,
             keep=resolved.ids,
-            lengths=True,
+            features=True,
         )
         key = prn.project_key(int(spec.get("seed", 0)))
         label = resolved.of(frame.ids)

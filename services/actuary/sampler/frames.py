@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,8 @@ class Frame:
     """The scores of each critic by its id, [N]; NaN where it gave none."""
     length: Floats | None = None
     """Characters of text and question, [N]; None where nobody asked for them."""
+    embedding: npt.NDArray[np.float32] | None = None
+    """What is known of each item as numbers, [N, p]; rows of NaN where there are none; None without any."""
 
     @property
     def size(self) -> int:
@@ -65,9 +68,9 @@ def load(
     critiques: Sequence[str],
     classes: Sequence[str],
     keep: pa.Array | None = None,
-    lengths: bool = False,
+    features: bool = False,
 ) -> Frame:
-    """Reads the pool; with `keep`, only the items of these ids; with `lengths`, their texts for that.
+    """Reads the pool; with `keep`, only the items of these ids; with `features`, lengths and embeddings.
 
     Raises:
         errors.DataLossError: a shard is damaged, or a label is none of the classes.
@@ -79,7 +82,7 @@ def load(
         critiques=critiques,
         classes=classes,
         keep=keep,
-        lengths=lengths,
+        features=features,
     )
     return _joined(list(pieces), len(classes))
 
@@ -92,7 +95,7 @@ def shards(
     critiques: Sequence[str],
     classes: Sequence[str],
     keep: pa.Array | None = None,
-    lengths: bool = False,
+    features: bool = False,
 ) -> Iterator[Frame]:
     """Reads the pool as `load` does, a frame for each shard that has items of it.
 
@@ -103,8 +106,8 @@ def shards(
     annotated = [artifacts.read_manifest(store, uri)[0] for uri in annotations]
     critiqued = [artifacts.read_manifest(store, uri)[0] for uri in critiques]
     for shard in range(manifest.shards):
-        texts = ["text", "question"] if lengths else []
-        table = tables.read_shard(store, manifest, shard, ["item_id", "split", "u", *texts])
+        looked = ["text", "question", "embedding"] if features else []
+        table = tables.read_shard(store, manifest, shard, ["item_id", "split", "u", *looked])
         table = table.filter(pc.equal(table["split"], "pool"))
         if keep is not None:
             table = table.filter(pc.is_in(table["item_id"], value_set=keep))
@@ -112,8 +115,9 @@ def shards(
             continue
         ids = table["item_id"].combine_chunks()
         frame = _blank(ids, shard, table["u"].to_numpy(), len(classes))
-        if lengths:
-            frame = dataclasses.replace(frame, length=_characters(table))
+        if features:
+            embedding = _embeddings(table["embedding"])
+            frame = dataclasses.replace(frame, length=_characters(table), embedding=embedding)
         if annotated:
             columns = ["item_id", "outcome", "label", "confidence", "probabilities"]
             frame = _annotated(frame, tables.read_shard(store, annotated, shard, columns), classes)
@@ -234,10 +238,15 @@ def _numbers(column: pa.ChunkedArray) -> Floats:
     return np.asarray(filled.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def matrix(column: pa.ChunkedArray, width: int) -> Floats:
+def _embeddings(column: pa.ChunkedArray) -> npt.NDArray[np.float32] | None:
+    lengths = pc.list_value_length(column).drop_null()
+    return matrix(column, lengths[0].as_py(), np.float32) if len(lengths) else None
+
+
+def matrix(column: pa.ChunkedArray, width: int, kind: npt.DTypeLike = np.float64) -> npt.NDArray[Any]:
     """Turns lists of `width` numbers into rows; rows of NaN where a list is null."""
     flat = column.combine_chunks()
-    out = np.full((len(flat), width), np.nan)
+    out = np.full((len(flat), width), np.nan, dtype=kind)
     valid = pc.is_valid(flat).to_numpy(zero_copy_only=False)
     if valid.any():
         kept = flat.filter(pa.array(valid))
@@ -279,4 +288,19 @@ def _joined(pieces: Sequence[Frame], classes: int) -> Frame:
             for critic in sorted({critic for piece in pieces for critic in piece.scores})
         },
         length=np.concatenate(found) if found else None,
+        embedding=_stacked(pieces),
+    )
+
+
+def _stacked(pieces: Sequence[Frame]) -> npt.NDArray[np.float32] | None:
+    widths = [piece.embedding.shape[1] for piece in pieces if piece.embedding is not None]
+    if not widths:
+        return None
+    return np.concatenate(
+        [
+            np.full((piece.size, widths[0]), np.nan, np.float32)
+            if piece.embedding is None
+            else piece.embedding
+            for piece in pieces
+        ]
     )

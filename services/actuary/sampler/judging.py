@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from actuary.sampler import covering, frames, people, risking
+from actuary.sampler import boosting, covering, frames, people, risking
 from actuary.stats import calibration, quality, worth
 
 
@@ -27,6 +27,8 @@ def figures(model: risking.Model) -> dict[str, Any]:
     scored = ~np.isnan(model.raw)
     if scored.any():
         found["raw"] = _reliability(model.raw[scored], model.wrong[scored], model.alpha)
+    if model.layout.embedding is not None:
+        found["embedding"] = embedding_in_words(kinds)
     if model.worth is not None:
         found["worthless"] = bool(model.reason) or not model.worth.supported
         found["worth"] = worth_in_words(model.worth, model.reason)
@@ -49,6 +51,15 @@ def follow(evidence: worth.Worth | None, asked: str, reason: str = "") -> tuple[
     if asked == "uniform" or evidence is None or (evidence.supported and not reason):
         return asked, ""
     return "uniform", f"Drawn uniformly and not by the rule {asked}: {worth_in_words(evidence, reason)}"
+
+
+def embedding_in_words(kinds: Sequence[str]) -> str:
+    """Says whether risks are learned from the embedding, by the kinds of the folds' models."""
+    seen = sum("embedding" in kind for kind in kinds)
+    if not seen:
+        least = f"from {boosting.LEAST} labels on one may, if that predicts better"
+        return f"no risk model looks at the embedding: {least}."
+    return f"{seen} of {len(kinds)} risk models look at the embedding, since that predicts better."
 
 
 def worth_in_words(evidence: worth.Worth, reason: str) -> str:

@@ -60,11 +60,11 @@ class MakePlan:
     def _pilot(self, context: worker.WorkContext, wishes: planning.Wishes) -> None:
         """Draws wave 0: the first by their permanent random numbers; a second pass names them."""
         drawn = firsts.Firsts(wishes.items)
-        for frame in _frames(context, lengths=False):
+        for frame in _frames(context, features=False):
             drawn.add(orders.by_number(frame.u, pools.places(int(frame.shard[0]), frame.size)))
         taken = planning.pilot_draw(drawn, wishes)
         ids, shard = [pa.array([], pa.string())], [np.empty(0, dtype=np.int64)]
-        for frame in _frames(context, lengths=False):
+        for frame in _frames(context, features=False):
             place = pools.places(int(frame.shard[0]), frame.size)
             at = np.flatnonzero(np.isin(place, taken.place, assume_unique=True))
             ids.append(frame.ids.take(pa.array(at)))
@@ -116,7 +116,7 @@ class MakePlan:
         _write(context, wishes, rows, picked, results)
 
 
-def _frames(context: worker.WorkContext, *, lengths: bool) -> Iterator[frames.Frame]:
+def _frames(context: worker.WorkContext, *, features: bool) -> Iterator[frames.Frame]:
     spec = context.spec.parameters
     return frames.shards(
         context.store,
@@ -124,7 +124,7 @@ def _frames(context: worker.WorkContext, *, lengths: bool) -> Iterator[frames.Fr
         annotations=spec.get("annotations", []),
         critiques=spec.get("critiques", []),
         classes=list(spec.get("classes", [])),
-        lengths=lengths,
+        features=features,
     )
 
 
@@ -134,7 +134,7 @@ def _priced(
     """Prices every label and writes the risks for good, a shard at a time."""
     refs: list[tables.ObjectRef] = []
     count = 0
-    for frame in _frames(context, lengths=True):
+    for frame in _frames(context, features=True):
         risks = risking.price(frame, model, key)
         refs += stored.write_shards(context, uri, risking.table(frame, risks, classes), schemas.RISKS)
         count += frame.size

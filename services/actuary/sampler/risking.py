@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actuary.sampler import critics, frames
+from actuary.sampler import components, critics, frames
 from actuary.stats import checks, choice, flips, prn, risk, shares, worth
 
 FOLDS = 5
@@ -77,7 +77,7 @@ class Model:
         """The model as JSON."""
         return json.dumps(
             {
-                "layout": dataclasses.asdict(self.layout),
+                "layout": self.layout.to_record(),
                 "folds": [model.to_record() for model in self.folds],
                 "worth": None if self.worth is None else dataclasses.asdict(self.worth),
                 "reason": self.reason,
@@ -98,7 +98,7 @@ class Model:
         form = json.loads(data)
         layout = form.get("layout", {"critics": [critics.ANY], "classes": 0})
         return cls(
-            layout=critics.Layout(critics=tuple(layout["critics"]), classes=layout["classes"]),
+            layout=critics.Layout.from_record(layout),
             folds=tuple(_read_fold(record) for record in form["folds"]),
             worth=worth.Worth(**form["worth"]) if form.get("worth") else None,
             reason=form["reason"],
@@ -181,7 +181,11 @@ def fit(frame: frames.Frame, label: frames.Longs, key: bytes, alpha: float) -> M
     # in the order of their draw, which is random: what a quote makes of the pilot rests on that
     used = used[np.argsort(frame.u[used], kind="stable")]
     wrong = (label != frame.label)[used]
-    layout = critics.Layout(critics=tuple(sorted(frame.scores)), classes=frame.probabilities.shape[1])
+    layout = critics.Layout(
+        critics=tuple(sorted(frame.scores)),
+        classes=frame.probabilities.shape[1],
+        embedding=components.fit(None if frame.embedding is None else frame.embedding[used]),
+    )
     x = layout.matrix(frame, used)
     fold = folds_of(frame, key)[used]
     kinds = critics.candidates(layout)

@@ -30,10 +30,11 @@ _STRING = pa.string()
 _DOUBLE = pa.float64()
 _LONG = pa.int64()
 _DOUBLES = pa.list_(pa.field("element", pa.float64()))  # the name that Parquet gives back
+_FLOATS = pa.list_(pa.field("element", pa.float32()))
 
 ITEMS = _schema(
     "items",
-    2,
+    3,
     ("text", _STRING, "?"),
     ("image", pa.binary(), "?"),  # the file's bytes, up to 64 kB
     ("image_uri", _STRING, "?"),  # key of a larger image in the same store; its last part is its SHA-256
@@ -41,6 +42,7 @@ ITEMS = _schema(
     ("split", _STRING, ""),  # pool, test or exemplar
     ("u", _DOUBLE, ""),  # permanent random number in (0, 1)
     ("slice", _STRING, "?"),  # the part of the data it belongs to; since version 2
+    ("embedding", _FLOATS, "?"),  # as many numbers for every item; since version 3
 )
 TRUTH = _schema("truth", 1, ("label", _STRING, ""))
 EXEMPLARS = _schema(

@@ -1,19 +1,19 @@
 """Table T5 of algorithms.md: what a risk model from n0 labels is worth on the items outside of the pilot.
 
 Politeness: GPT-4o's label and stated confidence are all that a critic has; `features` adds the data set's 21
-columns, the length and 50 directions of the words. Through the product's own columns, candidates and choice.
+columns and 50 directions of the words, as an embedding. Through the product's own columns and choice.
 The figures of the document stand beside each line; a standard error over the seeds is with the value.
 """
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 import json
 
 import numpy as np
 import politeness
 
-from actuary.sampler import boosting, critics, risking
+from actuary.sampler import boosting, components, critics, risking
 from actuary.stats import budget_score, checks, choice, prn, quality, risk
 
 SEEDS = 20
@@ -43,18 +43,13 @@ def main() -> None:
     data = politeness.read("sampler.risk_t5")
     if data is None:
         return
-    frame, wrong, extra = data.frame, data.wrong, politeness.further(data)
-    layout = critics.Layout(critics=("confidence",), classes=2)
-    own = layout.matrix(frame, np.arange(frame.size))
-    x = np.hstack([own, extra])
-    kinds = critics.candidates(layout)
-    seen = (*kinds[-1].columns, *range(own.shape[1], x.shape[1]))
-    grow = functools.partial(boosting.fit, monotone=[int(column in layout.scores) for column in seen])
-    wide = choice.Candidate(kind="trees-features", columns=seen, fit=grow, least=1000)
-    sets = {"own": kinds, "features": (*kinds, wide)}
+    wrong = data.wrong
+    embedding = politeness.further(data).astype(np.float32)
+    frame = dataclasses.replace(data.frame, embedding=embedding)
+    everyone = np.arange(frame.size)
     for labels, best in BEST.items():
-        for name, candidates in sets.items():
-            if name == "features" and labels < wide.least:
+        for name in ("own", "features"):
+            if name == "features" and labels < boosting.LEAST:
                 continue
             found: dict[str, list[float]] = {figure: [] for figure in best}
             chosen: list[str] = []
@@ -62,7 +57,10 @@ def main() -> None:
                 pilot = np.zeros(frame.size, dtype=np.bool_)
                 pilot[np.random.default_rng(seed).permutation(frame.size)[:labels]] = True
                 fold = risking.folds_of(frame, prn.project_key(seed))
-                models = choice.fit_folds(candidates, x[pilot], wrong[pilot], fold[pilot], risking.FOLDS)
+                seen = components.fit(embedding[pilot]) if name == "features" else None
+                layout = critics.Layout(critics=("confidence",), classes=2, embedding=seen)
+                x, kinds = layout.matrix(frame, everyone), critics.candidates(layout)
+                models = choice.fit_folds(kinds, x[pilot], wrong[pilot], fold[pilot], risking.FOLDS)
                 chosen += [model.kind for model in models]
                 eps = risk.predict_folds(models, x[~pilot], fold[~pilot])
                 for figure, value in measure(eps, wrong[~pilot]).items():

@@ -213,12 +213,12 @@ class TestManifests:
         with pytest.raises(errors.DataLossError, match="expected the manifest of campaigns/c/copy"):
             artifacts.read_manifest(store, "campaigns/c/copy")
 
-    @pytest.mark.parametrize(("version", "advice"), [(0, "run the stage"), (3, "newer Actuary")])
+    @pytest.mark.parametrize(("version", "advice"), [(0, "run the stage"), (4, "newer Actuary")])
     def test_another_schema_version_names_both(self, store: objects.ObjectStore, version: int, advice: str):
         make(store, version=version)
         with pytest.raises(errors.InvalidInputError, match=advice) as caught:
             artifacts.read_manifest(store, URI)
-        assert f"schema version {version}, this build reads version 2" in str(caught.value)
+        assert f"schema version {version}, this build reads version 3" in str(caught.value)
         assert caught.value.reason == "SCHEMA_VERSION"
 
 

@@ -174,10 +174,17 @@ def critique(item: str, critic: str, score: float | None) -> dict:
     }  # fmt: skip
 
 
-def test_each_critic_has_its_own_score_of_an_item_and_texts_are_measured_when_that_is_asked(tmp_path):
+def test_each_critic_has_its_own_score_of_an_item_and_features_are_read_when_they_are_asked_for(tmp_path):
     store = folder.FolderStore(tmp_path)
     rows = [
-        {"item_id": "a", "text": "four", "question": "two?", "split": "pool", "u": 0.1},
+        {
+            "item_id": "a",
+            "text": "four",
+            "question": "two?",
+            "split": "pool",
+            "u": 0.1,
+            "embedding": [1, 2.5],
+        },
         {"item_id": "b", "text": None, "question": None, "split": "pool", "u": 0.2},
         {"item_id": "c", "text": "t", "question": None, "split": "test", "u": 0.3},
     ]
@@ -185,9 +192,11 @@ def test_each_critic_has_its_own_score_of_an_item_and_texts_are_measured_when_th
     first = written(store, "first", "critiques", [critique("a", "x", 0.5), critique("a", "y", 0.25)])
     second = written(store, "second", "critiques", [critique("b", "x", None), critique("c", "x", 0.9)])
     asked = {"items": items, "annotations": [], "critiques": [first, second], "classes": ["p", "q"]}
-    found = frames.load(store, **asked, lengths=True)
+    found = frames.load(store, **asked, features=True)
     assert list(found.scores) == ["x", "y"]
     np.testing.assert_equal(found.scores["x"], [0.5, np.nan])
     np.testing.assert_equal(found.scores["y"], [0.25, np.nan])
     assert found.length.tolist() == [8.0, 0.0]
-    assert frames.load(store, **asked).length is None
+    np.testing.assert_equal(found.embedding, [[1, 2.5], [np.nan, np.nan]])
+    bare = frames.load(store, **asked)
+    assert (bare.length, bare.embedding) == (None, None)

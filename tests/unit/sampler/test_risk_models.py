@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 import scipy.special
 
-from actuary.sampler import boosting, critics, frames, judging, people, risking
+from actuary.sampler import boosting, components, critics, frames, judging, people, risking
 from actuary.stats import prn, risk, worth
 
 KEY = prn.project_key(5)
@@ -283,3 +283,103 @@ def test_a_critic_that_labels_speak_for_is_followed_before_it_is_shown_and_said_
     shown = dataclasses.replace(leaning, log_wealth=-1.0, best=np.log(10))
     assert judging.follow(shown, "hybrid") == ("hybrid", "")  # what was shown once stays shown
     assert "at most 10 %" in judging.worth_in_words(shown, "")
+
+
+def embedded(size: int, width: int = 12, *, signal: float = 2.0, seed: int = 8):
+    """Items whose confidence says nothing, and whose embedding says where the machine is wrong; d of each."""
+    rng = np.random.default_rng(seed)
+    where = rng.normal(size=size)
+    wrong = rng.random(size) < scipy.special.expit(signal * where - 1)
+    numbers = rng.normal(scale=0.3, size=(size, width)) + np.outer(where, rng.normal(size=width))
+    data = frame(size, np.full(size, 0.3), seed=seed)
+    return dataclasses.replace(data, embedding=(5 + 100 * numbers).astype(np.float32)), wrong
+
+
+def auroc(model) -> float:
+    return judging.figures(model)["figures"]["auroc"]["estimate"]
+
+
+@pytest.mark.parametrize(("size", "width"), [(500, 3), (500, 12), (500, 700), (1_300, 12)])
+def test_an_embedding_that_shows_where_the_machine_is_wrong_is_learned_from(size, width):
+    data, wrong = embedded(size, width)
+    with_it = risking.fit(data, answered(data, wrong), KEY, 0.05)
+    without = risking.fit(dataclasses.replace(data, embedding=None), answered(data, wrong), KEY, 0.05)
+    assert all("embedding" in fold.kind for fold in with_it.folds)
+    assert with_it.layout.embedding.count == min(width, components.MOST)
+    assert auroc(with_it) > 0.8 > 0.6 > auroc(without)
+    read = risking.Model.from_json(with_it.to_json())
+    assert read.to_json() == with_it.to_json()
+    assert risking.price(data, read, KEY).risk.tolist() == risking.price(data, with_it, KEY).risk.tolist()
+
+
+def test_trees_see_what_a_linear_model_cannot_say_of_an_embedding_from_enough_labels():
+    data, _ = embedded(1_500, 3)
+    first = data.embedding[:, 0] / 100
+    wrong = (abs(first - first.mean()) < 0.4) & (np.random.default_rng(9).random(1_500) < 0.9)
+    model = risking.fit(data, answered(data, wrong), KEY, 0.05)
+    assert all("trees-embedding" in fold.kind for fold in model.folds)
+    assert auroc(model) > 0.85
+
+
+@pytest.mark.parametrize("size", [90, 250, 500, 1_300])
+def test_an_embedding_that_is_noise_costs_next_to_nothing(size):
+    """Against the same items without it: the choice is made out of fold, so noise is passed over."""
+    rng = np.random.default_rng(10)
+    doubt = rng.random(size)
+    wrong = rng.random(size) < doubt
+    data = frame(size, doubt)
+    noise = rng.normal(size=(size, 40)).astype(np.float32)
+    without = risking.fit(data, answered(data, wrong), KEY, 0.05)
+    with_it = risking.fit(dataclasses.replace(data, embedding=noise), answered(data, wrong), KEY, 0.05)
+    assert auroc(with_it) > auroc(without) - 0.01
+    if size < boosting.LEAST:
+        assert with_it.eps.tolist() == without.eps.tolist()
+
+
+def test_the_risk_of_an_item_is_the_same_bits_wherever_it_stands():
+    data, wrong = embedded(700, 384)
+    model = risking.fit(data, answered(data, wrong), KEY, 0.05)
+    whole = model.layout.matrix(data, np.arange(700))
+    for rows in (np.array([3]), np.arange(5, 340), np.arange(700)[::-1]):
+        np.testing.assert_array_equal(model.layout.matrix(data, rows), whole[rows])
+
+
+def test_an_item_without_an_embedding_is_priced_and_none_at_all_is_no_obstacle():
+    data, wrong = embedded(600)
+    data.embedding[::5] = NAN
+    model = risking.fit(data, answered(data, wrong), KEY, 0.05)
+    assert np.isnan(model.layout.matrix(data, np.arange(10))[::5, model.layout.embedded]).all()
+    assert auroc(model) > 0.7
+    for none in (None, np.full_like(data.embedding, NAN)):
+        risk_of = risking.price(dataclasses.replace(data, embedding=none), model, KEY).risk
+        assert np.isfinite(risk_of).all()
+    assert components.fit(None) is None
+    assert components.fit(np.full((500, 8), NAN, np.float32)) is None
+    assert components.fit(np.ones((500, 384), np.float32)) is None
+    assert components.fit(data.embedding[: components.LEAST_ITEMS - 1]) is None
+
+
+@pytest.mark.parametrize(("count", "width"), [(300, 40), (120, 300)])
+def test_components_are_those_of_the_correlation_matrix(count, width):
+    rng = np.random.default_rng(11)
+    numbers = (rng.normal(size=(count, width)) @ rng.normal(size=(width, width)) * 7 + 3).astype(np.float32)
+    numbers[:, 4] = 2.5  # says nothing, and has no spread
+    found = components.fit(numbers)
+    standard = numbers.astype(np.float64)
+    standard = (standard - standard.mean(axis=0)) / np.where(
+        standard.std(axis=0) > 1e-9, standard.std(axis=0), 1
+    )
+    _, _, axes = np.linalg.svd(standard, full_matrices=False)
+    seen = found.of(numbers, np.arange(count))
+    np.testing.assert_allclose(np.abs(seen), np.abs(standard @ axes[:10].T), rtol=1e-6, atol=1e-6)
+    assert (found.axes[np.arange(10), np.abs(found.axes).argmax(axis=1)] > 0).all()
+    assert np.isfinite(seen).all()
+
+
+def test_models_of_before_there_were_embeddings_are_read():
+    doubt = np.random.default_rng(12).random(150)
+    data = frame(150, doubt)
+    model = risking.fit(data, answered(data, doubt > 0.6), KEY, 0.05)
+    form = json.loads(model.to_json())
+    assert form["layout"] == {"critics": ["confidence"], "classes": 3}
+    assert risking.Model.from_json(json.dumps(form).encode()).layout == model.layout

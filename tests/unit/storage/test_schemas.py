@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+from typing import ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,7 +19,7 @@ def test_every_table_keeps_its_schema_through_parquet(name: str):
     pq.write_table(schema.empty_table(), sink)
     read = pq.read_schema(io.BytesIO(sink.getvalue()))
     assert schemas.name_of(read) == name
-    assert schemas.version_of(read) == {"items": 2}.get(name, 1)
+    assert schemas.version_of(read) == {"items": 3}.get(name, 1)
     schemas.check(read, name)
     assert read.equals(schema, check_metadata=True)
 
@@ -27,39 +28,43 @@ def stamped(table: str, version: int) -> pa.Schema:
     return schemas.ITEMS.with_metadata({"actuary.table": table, "actuary.version": str(version)})
 
 
-@pytest.mark.parametrize("version", [0, 3])
+@pytest.mark.parametrize("version", [0, 4])
 def test_another_version_is_named_with_ours(version: int):
-    with pytest.raises(errors.InvalidInputError, match=f"version {version}, this build reads version 2"):
+    with pytest.raises(errors.InvalidInputError, match=f"version {version}, this build reads version 3"):
         schemas.check(stamped("items", version), "items")
 
 
-class TestItemsOfVersionOne:
-    """What was imported before items had slices is read as ever; its slices are null."""
+class TestOlderItems:
+    """What was imported before items had slices and embeddings is read as ever; it has none."""
 
-    SCHEMA = pa.schema(
-        [field for field in schemas.ITEMS if field.name != "slice"],
-        metadata={"actuary.table": "items", "actuary.version": "1"},
-    )
+    SINCE: ClassVar = {2: ("embedding",), 1: ("slice", "embedding")}
 
-    def written(self, store: folder.FolderStore) -> artifacts.Manifest:
+    def schema(self, version: int) -> pa.Schema:
+        return pa.schema(
+            [field for field in schemas.ITEMS if field.name not in self.SINCE[version]],
+            metadata={"actuary.table": "items", "actuary.version": str(version)},
+        )
+
+    def written(self, store: folder.FolderStore, version: int = 1) -> artifacts.Manifest:
         rows = [{"item_id": name, "text": "x", "split": "pool", "u": 0.5} for name in "ab"]
-        table = pa.Table.from_pylist(rows, schema=self.SCHEMA)
+        table = pa.Table.from_pylist(rows, schema=self.schema(version))
         sink = io.BytesIO()
         pq.write_table(table, sink)
         ref = tables.write_file(store, "old/shard-00000.parquet", sink.getvalue())
         ref = dataclasses.replace(ref, rows=2, shard=0)
         manifest = artifacts.Manifest(
-            uri="old", table="items", version=1, objects=(ref,), code_version="t", shards=1
+            uri="old", table="items", version=version, objects=(ref,), code_version="t", shards=1
         )
         artifacts.write_manifest(store, manifest)
         return artifacts.read_manifest(store, "old")[0]
 
-    def test_whole_tables_and_single_columns_are_read(self, tmp_path):
+    @pytest.mark.parametrize("version", [1, 2])
+    def test_whole_tables_and_single_columns_are_read(self, tmp_path, version):
         store = folder.FolderStore(tmp_path)
-        manifest = self.written(store)
+        manifest = self.written(store, version)
         whole = tables.read_all(store, manifest)
         assert whole.schema.equals(schemas.ITEMS)
-        assert whole["slice"].to_pylist() == [None, None]
+        assert whole["slice"].to_pylist() == whole["embedding"].to_pylist() == [None, None]
         some = tables.read_shard(store, manifest, 0, ["slice", "item_id"])
         assert some.to_pylist() == [{"slice": None, "item_id": "a"}, {"slice": None, "item_id": "b"}]
         assert tables.read_shard(store, manifest, 0, ["item_id", "u"])["u"].to_pylist() == [0.5, 0.5]
@@ -72,7 +77,8 @@ class TestItemsOfVersionOne:
         assert batch.to_pylist() == [{"item_id": "a", "slice": None}, {"item_id": "b", "slice": None}]
 
     def test_a_column_that_it_had_is_still_missed(self, tmp_path):
-        without = self.SCHEMA.remove(self.SCHEMA.get_field_index("u"))
+        had = self.schema(1)
+        without = had.remove(had.get_field_index("u"))
         with pytest.raises(errors.DataLossError, match="'u': expected double; got no such column"):
             schemas.check(without, "items")
 

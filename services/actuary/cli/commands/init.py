@@ -31,6 +31,7 @@ data:
   text_column: text       # or image_column: bytes, or paths relative to the file
   # split_column: split   # pool (to label), test, exemplar (labelled examples for the model)
   # slice_column: language   # accuracies are estimated for each value: a language, a camera, a customer
+  # embedding_column: embedding   # lists of numbers: with 400 pilot labels, risks are learned from them too
   # truth_column: truth   # kept sealed: only tests and replayed reviewers see it; without test items that
   #                       # have it no test accuracy is shown
 
