@@ -182,7 +182,8 @@ def _export(
 
 def _joined(store: objects.ObjectStore, inputs: Inputs, shard: int) -> pa.Table:
     """The pool's items of a shard with all that is known of them; the export's columns and a few more."""
-    items = tables.read_shard(store, inputs.items, shard)
+    shown = ["item_id", "split", "text", "question", "image", "slice"]
+    items = tables.read_shard(store, inputs.items, shard, shown)
     items = items.filter(pc.equal(items["split"], "pool"))
     ids = items["item_id"].combine_chunks()
     risks = _aligned(ids, tables.read_shard(store, inputs.risks, shard))

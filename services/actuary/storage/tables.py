@@ -216,7 +216,7 @@ def write_file(store: objects.ObjectStore, key: str, data: bytes | Path) -> Obje
 
 def read_file(store: objects.ObjectStore, ref: ObjectRef) -> bytes:
     """Reads an object that fits in memory and checks that it is whole."""
-    return bytes(_read_checked(store, ref))
+    return bytes(_read_checked(store, ref, _expected(ref)))
 
 
 def open_shard(
@@ -241,12 +241,12 @@ def open_shard(
     """
     if store.local:
         source = store.open(ref.key)
-        _check_stream(store, ref, ref.checksum or ref.digest, source)
+        _check_stream(store, ref, _expected(ref), source)
         source.seek(0)
     elif ref.bytes <= _IN_MEMORY_BYTES:
-        source = pa.BufferReader(_read_checked(store, ref))
+        source = pa.BufferReader(_read_checked(store, ref, _expected(ref)))
     else:
-        source = _fetched(store, ref)
+        source = _fetched(store, ref, _expected(ref))
     reader = readers.ShardReader(source, f"{store.uri}/{ref.key}", columns)
     try:
         if table is not None:
@@ -322,8 +322,10 @@ def prove(store: objects.ObjectStore, manifest: artifacts.Manifest) -> None:
         NotFoundError: an object is gone.
     """
     for ref in manifest.objects:
-        with store.open(ref.key) as source:
-            _check_stream(store, ref, ref.digest, source)
+        if ref.bytes <= _IN_MEMORY_BYTES:
+            _read_checked(store, ref, ref.digest)
+        else:
+            _fetched(store, ref, ref.digest).close()
 
 
 def is_sorted(ids: pa.ChunkedArray) -> bool:
@@ -334,19 +336,23 @@ def is_sorted(ids: pa.ChunkedArray) -> bool:
     return bool(pc.all(pc.less_equal(flat.slice(0, len(flat) - 1), flat.slice(1))).as_py())
 
 
-def _read_checked(store: objects.ObjectStore, ref: ObjectRef) -> memoryview:
-    expected = ref.checksum or ref.digest
+def _expected(ref: ObjectRef) -> str:
+    """What a reader checks."""
+    return ref.checksum or ref.digest
+
+
+def _read_checked(store: objects.ObjectStore, ref: ObjectRef, expected: str) -> memoryview:
     data, got = store.get_summed(ref.key, digests.algorithm_of(expected))
     _check(store, ref, expected, len(data), got)
     return data
 
 
-def _fetched(store: objects.ObjectStore, ref: ObjectRef) -> BinaryIO:
+def _fetched(store: objects.ObjectStore, ref: ObjectRef, expected: str) -> BinaryIO:
     with tempfile.TemporaryDirectory(prefix="actuary-") as scratch:
         path = Path(scratch) / "shard.parquet"
         store.fetch(ref.key, path)
         source = path.open("rb")  # stays readable after its name is gone
-        _check_stream(store, ref, ref.checksum or ref.digest, source)
+        _check_stream(store, ref, expected, source)
         source.seek(0)
         return source
 

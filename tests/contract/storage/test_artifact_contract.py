@@ -57,6 +57,23 @@ class TestShards:
         with tables.open_shard(store, ref, ["item_id", "image"], table="items") as reader:
             assert (reader.rows, reader.file.num_row_groups) == (40, 40)
             assert [b.column("image")[0].as_py() == noise for b in reader.batches(1)] == [True] * 40
+        self.proven(store, make(store, objects=(ref,)))
+
+    def proven(self, store: objects.ObjectStore, manifest: artifacts.Manifest) -> None:
+        """Sees that a proof passes, and fails where only the digest is wrong, which readers pass over."""
+        tables.prove(store, manifest)
+        forged = dataclasses.replace(manifest.objects[0], digest="blake3:" + "0" * 64)
+        with tables.open_shard(store, forged, table="items") as reader:
+            assert reader.rows
+        with pytest.raises(errors.DataLossError, match="bytes with blake3:0000"):
+            tables.prove(store, dataclasses.replace(manifest, objects=(forged,)))
+
+    def test_a_proof_takes_the_digest_of_every_object(self, store: objects.ObjectStore):
+        manifest = make(store)
+        self.proven(store, manifest)
+        store.put(manifest.objects[1].key, store.get(manifest.objects[0].key))
+        with pytest.raises(errors.DataLossError, match="shard-00001"):
+            tables.prove(store, manifest)
 
     @pytest.mark.parametrize("damage", ["flipped", "cut", "longer"])
     def test_a_damaged_shard_is_refused_with_both_digests(self, store: objects.ObjectStore, damage: str):
