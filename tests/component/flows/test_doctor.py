@@ -56,6 +56,20 @@ def test_a_budget_that_does_not_fit_the_data_is_said_at_once(shell):
     assert "sampling.pilot_items: expected at most 50, got 60; lower it" in said
 
 
+def test_embeddings_are_counted_and_one_of_another_length_is_found(shell):
+    form = newcomer.campaign(data={"embedding_column": "numbers"})
+    folder = newcomer.make(shell.folder / "vectors", form, newcomer.items(50))
+    rows = [(item.item_id, item.text, "[0.5, -1, 2]") for item in newcomer.items(50)]
+    newcomer.write_csv(folder / "items.csv", ["item_id", "text", "numbers"], rows)
+    said = shell("doctor", "vectors", "--address", "127.0.0.1:0").stdout
+    assert "items.csv: 50 items to label; text, embeddings of 3 numbers" in said
+    newcomer.write_csv(
+        folder / "items.csv", ["item_id", "text", "numbers"], [*rows[:-1], (*rows[-1][:2], "[1]")]
+    )
+    said = shell("doctor", "vectors", "--address", "127.0.0.1:0", code=1).stdout
+    assert "row 50: expected 3 numbers in 'numbers', as in the first row that has any; got 1" in said
+
+
 def test_another_campaign_under_the_name_is_found_before_the_run(served):
     folder = newcomer.make(served.shell.folder / "taken", newcomer.campaign(), newcomer.items(40))
     served.client.create(folder)

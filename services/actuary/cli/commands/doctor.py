@@ -287,7 +287,7 @@ def _data(form: dict[str, Any], counted: _Counted) -> str:
 def _rows(form: dict[str, Any], counted: _Counted, scratch: Path) -> str:
     import pyarrow.compute as pc
 
-    from actuary.campaign import findings, row_checks, slices, work
+    from actuary.campaign import embeddings, findings, row_checks, slices, work
 
     source = work.source(form["data"], scratch)
     size = source.size()
@@ -296,7 +296,7 @@ def _rows(form: dict[str, Any], counted: _Counted, scratch: Path) -> str:
     problems = findings.Findings()
     batches: Iterator[Any] = source.batches(problems)
     counts = dict.fromkeys(row_checks.SPLITS, 0)
-    parts = slices.Tally(source.columns.slice)
+    parts, vectors = slices.Tally(source.columns.slice), embeddings.Check(source.columns.embedding)
     for batch in batches if whole else itertools.islice(batches, 1):
         columns = dict(zip(batch.rows.schema.names, batch.rows.columns, strict=True))
         counted.inputs.update(name for name in ("text", "image", "question") if name in columns)
@@ -308,6 +308,8 @@ def _rows(form: dict[str, Any], counted: _Counted, scratch: Path) -> str:
         if "slice" in columns:
             pool = None if splits is None else pc.equal(splits, row_checks.POOL)
             parts.add(slices.checked(columns["slice"], report), pool, report)
+        if "embedding" in columns:
+            vectors(columns["embedding"], report)
         if splits is None:
             counts[row_checks.POOL] += batch.rows.num_rows
             continue
@@ -324,6 +326,7 @@ def _rows(form: dict[str, Any], counted: _Counted, scratch: Path) -> str:
     others = [f"{counts[s]:,} {s}" for s in (row_checks.TEST, row_checks.EXEMPLAR) if counts[s]]
     if counted.slices:
         others.append(f"{len(counted.slices):,} slices of {min(counted.slices):,} to {max(counted.slices):,}")
+    inputs += f", embeddings of {vectors.width:,} numbers" if vectors.width else ""
     known = f", truth in {form['data']['truth_column']!r}" if form["data"].get("truth_column") else ""
     return ", ".join([f"{source.name}: {counted.pool:,} items to label", *others]) + f"; {inputs}{known}"
 
