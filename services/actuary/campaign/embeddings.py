@@ -31,7 +31,7 @@ def parsed(value: Any) -> list[float] | None:
         ValueError: it is no list of numbers.
 
     >>> parsed("[1, 2.5]"), parsed(""), parsed(None)
-    ([1, 2.5], None, None)
+    ([1.0, 2.5], None, None)
     """
     if isinstance(value, str):
         if not value.strip():
@@ -47,8 +47,10 @@ def parsed(value: Any) -> list[float] | None:
         strange = [each for each in value if type(each) not in (int, float)]
     if strange:
         raise ValueError(f"{_EXPECTED}; got {json.dumps(strange[0])[:40]}")
-    numbers: list[float] = value
-    return numbers
+    try:
+        return [float(each) for each in value]
+    except OverflowError as error:
+        raise ValueError(f"{_EXPECTED}; {error}") from error
 
 
 def is_numbers(kind: pa.DataType) -> bool:
