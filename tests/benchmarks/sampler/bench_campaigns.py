@@ -127,7 +127,7 @@ def digits(place: pathlib.Path) -> Pool:
         annotations=uris.waves(campaign_policy.Kind.ANNOTATE, 1),
         critiques=uris.waves(campaign_policy.Kind.CRITIQUE, 1),
         classes=CLASSES,
-        lengths=True,
+        features=True,
     )
     truth = tables.read_all(store, artifacts.read_manifest(store, uris.truth)[0])
     at = frames.indices(truth["item_id"].combine_chunks(), frame.ids)

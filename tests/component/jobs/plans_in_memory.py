@@ -60,7 +60,7 @@ def plan(store: folder.FolderStore, spec: Mapping[str, Any]) -> Plan:
         annotations=spec.get("annotations", []),
         critiques=spec.get("critiques", []),
         classes=classes,
-        lengths=wave_number == 1,
+        features=wave_number == 1,
     )
     if wave_number == 0:
         rows = pilot(frame, wishes)

@@ -46,7 +46,11 @@ class Campaign:
         pool = np.arange(size + 20) < size
         text = ["word " * int(count) for count in rng.integers(1, 30, size + 20)]
         u = prn.digest(self.ids.tolist(), prn.project_key(SEED))[1]
-        items = {"item_id": self.ids, "text": text, "split": np.where(pool, "pool", "test"), "u": u}
+        known = np.random.default_rng(18).normal(size=(size + 20, 16))
+        items = {
+            "item_id": self.ids, "text": text, "split": np.where(pool, "pool", "test"), "u": u,
+            "embedding": [None if place % 9 == 4 else row for place, row in enumerate(known.tolist())],
+        }  # fmt: skip
         self.write("items", "items", items)
         failed = rng.random(size + 20) < 0.04
         names = np.array(CLASSES, dtype=object)[label]
