@@ -151,14 +151,7 @@ class ShardWriter:
             if not self._stack.__exit__(type(failure), failure, failure.__traceback__):
                 raise
         self._stack.close()
-        self._ref = ObjectRef(
-            key=self._key,
-            rows=self._rows,
-            bytes=self._sink.size,
-            digest=self._sink.digest.text(),
-            checksum=self._sink.checksum.text(),
-            shard=self._shard,
-        )
+        self._ref = self._sink.ref(self._key, rows=self._rows, shard=self._shard)
         return None
 
     @property
@@ -195,23 +188,15 @@ def write_table(
 
 def write_file(store: objects.ObjectStore, key: str, data: bytes | Path) -> ObjectRef:
     """Writes an object that is no table (a model, a report) and digests it."""
-    digest, checksum = digests.Sum(digests.DIGEST), digests.Sum(digests.CHECKSUM)
-    if isinstance(data, bytes):
-        digest.update(data)
-        checksum.update(data)
-        size = len(data)
-        store.put(key, data)
-    else:
-        with data.open("rb") as stream, store.create(key) as target:
-            size = 0
-            while block := stream.read(objects.BLOCK_BYTES):
-                digest.update(block)
-                checksum.update(block)
-                size += len(block)
-                target.write(block)
-    return ObjectRef(
-        key=key, rows=None, bytes=size, digest=digest.text(), shard=None, checksum=checksum.text()
-    )
+    with store.create(key) as target:
+        sink = _Digested(target)
+        if isinstance(data, bytes):
+            sink.write(data)
+        else:
+            with data.open("rb") as stream:
+                while block := stream.read(objects.BLOCK_BYTES):
+                    sink.write(block)
+    return sink.ref(key)
 
 
 def read_file(store: objects.ObjectStore, ref: ObjectRef) -> bytes:
@@ -405,3 +390,14 @@ class _Digested(io.RawIOBase):
 
     def tell(self) -> int:
         return self.size
+
+    def ref(self, key: str, *, rows: int | None = None, shard: int | None = None) -> ObjectRef:
+        """What was written, as an artifact names it."""
+        return ObjectRef(
+            key=key,
+            rows=rows,
+            bytes=self.size,
+            digest=self.digest.text(),
+            shard=shard,
+            checksum=self.checksum.text(),
+        )
